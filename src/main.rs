@@ -1,0 +1,2 @@
+//! The `gatewarden` binary.
+fn main() {}

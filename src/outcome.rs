@@ -1,0 +1,96 @@
+//! What happened to one request, written once by whoever ends it and read by metrics and log.
+//!
+//! Values only: nothing here decides, counts or prints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+/// What the decision rested on, gathered on the way; small and cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// The app whose operation it is.
+    pub app: Option<Arc<str>>,
+    /// The operation's path template; never the path itself.
+    pub route: Option<Arc<str>>,
+    /// The acting tenant's name, once the rules have proven that the caller may act there.
+    pub tenant: Option<Arc<str>>,
+    /// The issuer's name in the configuration: of a verified token, or of the one a bad token named.
+    pub issuer: Option<Arc<str>>,
+    /// The caller's `sub`, verified.
+    pub subject: Option<Arc<str>>,
+    /// What the policy decided, once it did.
+    pub verdict: Option<Verdict>,
+    /// Where the grant or the failing rule stands: `rules/calling.toml:41`.
+    pub rule: Option<Arc<str>>,
+}
+
+/// The policy's answer as metrics count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Allow or deny.
+    pub effect: Effect,
+    /// Why: a word from a closed set.
+    pub reason: &'static str,
+}
+
+/// Allow or deny.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Forwarded.
+    Allow,
+    /// Refused.
+    Deny,
+}
+
+impl Effect {
+    /// The metric label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The upstream's answer went to its last byte.
+    Answered,
+    /// The gateway answered on its own: a refusal's reason word, or `endpoint` for its own routes.
+    Own(&'static str),
+    /// The client left before the end.
+    ClientLeft,
+    /// The upstream broke off in the middle of its answer.
+    UpstreamBroke,
+}
+
+/// One request, ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The id that the caller was given as `X-Request-Id`.
+    pub request_id: Arc<str>,
+    /// The method; `None` for one outside the closed list.
+    pub method: Option<Method>,
+    /// The status that the client was answered with; 499 if it left before one.
+    pub status: u16,
+    /// How it ended.
+    pub ending: Ending,
+    /// What the decision rested on.
+    pub evidence: Evidence,
+    /// From the request's head to the end.
+    pub total: Duration,
+    /// Time spent on reading and deciding, signature checks included.
+    pub deciding: Duration,
+    /// From sending to the upstream's response head, if it was asked.
+    pub upstream: Option<Duration>,
+    /// The upstream's name, if it was asked.
+    pub upstream_name: Option<Arc<str>>,
+    /// Body bytes sent to the client.
+    pub bytes_sent: u64,
+    /// The rule set's revision that judged it.
+    pub revision: u64,
+}

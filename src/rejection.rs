@@ -1,0 +1,199 @@
+//! Every way to say no, with its status, its code and its public text, in one place.
+//!
+//! What a caller reads here names the stage that refused, never a rule, a role or a condition; those are in the
+//! evidence of the outcome, for the log and for `explain`.
+
+use http::{Method, StatusCode};
+
+use crate::request::Malformed;
+use crate::token::TokenError;
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The request can be read in two ways, or in none.
+    Malformed(Malformed),
+    /// No operation has this path.
+    NoRoute,
+    /// The path has operations, but none of this method.
+    MethodNotAllowed {
+        /// The methods that the path has.
+        allow: Vec<Method>,
+    },
+    /// The operation needs a principal, and no token was sent.
+    CredentialMissing,
+    /// A token was sent that proves nothing.
+    Token(TokenError),
+    /// The verified token is not one that this app takes: another issuer's, or of an unknown organisation.
+    Principal(PrincipalError),
+    /// The acting tenant is missing, unknown, or not one that the caller may act for.
+    Tenant(TenantError),
+    /// The rules don't permit it.
+    Denied,
+    /// Only an unanswered question stands against it.
+    Unanswered,
+    /// The body is longer than the limit.
+    BodyTooLarge,
+    /// The client sent its request too slowly.
+    ClientTooSlow,
+    /// The gateway is draining.
+    Draining,
+    /// Too many requests are in flight.
+    Overloaded,
+    /// No server of the upstream can be reached.
+    UpstreamUnreachable,
+    /// The upstream took too long to answer.
+    UpstreamTimeout,
+    /// The upstream answered with something that isn't HTTP.
+    UpstreamBroken,
+    /// A fault of the gateway's own.
+    Internal,
+}
+
+/// Why a verified token is no principal here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrincipalError {
+    /// The app takes another issuer's tokens.
+    WrongIssuer,
+    /// The token's organisation is in no row of the tenants file.
+    UnknownOrganisation,
+    /// A personal account, or the consumer tenant.
+    PersonalAccount,
+    /// An identifying claim is missing or of the wrong type.
+    ClaimMissing,
+}
+
+/// Why there is no acting tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenantError {
+    /// No source that the app names is present.
+    Missing,
+    /// The id belongs to no tenant of the app.
+    Unknown,
+    /// The requirement that proves the caller may act there doesn't hold.
+    NotProven,
+}
+
+impl Rejection {
+    /// The response's status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(Malformed::TargetTooLong) => StatusCode::URI_TOO_LONG,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Token(TokenError::KeysUnavailable)
+            | Self::Unanswered
+            | Self::Draining
+            | Self::Overloaded
+            | Self::UpstreamUnreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CredentialMissing | Self::Token(_) | Self::Principal(_) => StatusCode::UNAUTHORIZED,
+            Self::Tenant(_) | Self::Denied => StatusCode::FORBIDDEN,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ClientTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamBroken => StatusCode::BAD_GATEWAY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The stable code a caller may branch on; the `type` of the problem document ends in it.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed-request",
+            Self::NoRoute => "no-such-operation",
+            Self::MethodNotAllowed { .. } => "method-not-allowed",
+            Self::Token(TokenError::KeysUnavailable) => "identity-unavailable",
+            Self::CredentialMissing => "not-authenticated",
+            Self::Token(_) | Self::Principal(_) => "invalid-token",
+            Self::Tenant(_) | Self::Denied => "not-permitted",
+            Self::Unanswered => "decision-unavailable",
+            Self::BodyTooLarge => "body-too-large",
+            Self::ClientTooSlow => "request-timeout",
+            Self::Draining => "shutting-down",
+            Self::Overloaded => "overloaded",
+            Self::UpstreamUnreachable => "upstream-unreachable",
+            Self::UpstreamTimeout => "upstream-timeout",
+            Self::UpstreamBroken => "upstream-broken",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The word for metrics and logs: a closed set, finer than [`Rejection::code`].
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Malformed(why) => why.reason(),
+            Self::Token(why) => why.reason(),
+            Self::Principal(PrincipalError::WrongIssuer) => "wrong-issuer",
+            Self::Principal(PrincipalError::UnknownOrganisation) => "tenant-not-allowed",
+            Self::Principal(PrincipalError::PersonalAccount) => "personal-account",
+            Self::Principal(PrincipalError::ClaimMissing) => "claim-missing",
+            Self::Tenant(TenantError::Missing) => "tenant-missing",
+            Self::Tenant(TenantError::Unknown) => "tenant-unknown",
+            Self::Tenant(TenantError::NotProven) => "tenant-not-proven",
+            Self::CredentialMissing => "token-missing",
+            other => other.code(),
+        }
+    }
+
+    /// The sentence that the caller reads.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Malformed(why) => why.to_string(),
+            Self::NoRoute => "there is no such operation".into(),
+            Self::MethodNotAllowed { .. } => "the path has no operation of this method".into(),
+            Self::CredentialMissing => "a bearer token is needed".into(),
+            Self::Token(TokenError::KeysUnavailable) => {
+                "the identity provider can't be asked; try again".into()
+            }
+            Self::Token(_) | Self::Principal(_) => "the bearer token is not valid here".into(),
+            Self::Tenant(_) | Self::Denied => "the caller may not do this".into(),
+            Self::Unanswered => "what the decision needs can't be asked just now; try again".into(),
+            Self::BodyTooLarge => "the request body is too large".into(),
+            Self::ClientTooSlow => "the request took too long to arrive".into(),
+            Self::Draining => "the gateway is shutting down; try again".into(),
+            Self::Overloaded => "too many requests are in flight; try again".into(),
+            Self::UpstreamUnreachable => "the application can't be reached; try again".into(),
+            Self::UpstreamTimeout => "the application took too long to answer".into(),
+            Self::UpstreamBroken => "the application's answer can't be understood".into(),
+            Self::Internal => "the gateway failed".into(),
+        }
+    }
+
+    /// Seconds after which trying again makes sense, where it does.
+    #[must_use]
+    pub fn retry_after_s(&self) -> Option<u32> {
+        match self.status() {
+            StatusCode::SERVICE_UNAVAILABLE => Some(1),
+            _ => None,
+        }
+    }
+
+    /// The `WWW-Authenticate` value of RFC 6750 §3: no error code for a missing token, `invalid_token` for a bad
+    /// one, `insufficient_scope` for a missing permission.
+    #[must_use]
+    pub fn challenge(&self) -> Option<&'static str> {
+        match (self, self.status()) {
+            (Self::CredentialMissing, _) => Some("Bearer"),
+            (_, StatusCode::UNAUTHORIZED) => Some("Bearer error=\"invalid_token\""),
+            (_, StatusCode::FORBIDDEN) => Some("Bearer error=\"insufficient_scope\""),
+            _ => None,
+        }
+    }
+}
+
+impl From<Malformed> for Rejection {
+    fn from(why: Malformed) -> Self {
+        Self::Malformed(why)
+    }
+}
+
+impl From<TokenError> for Rejection {
+    fn from(why: TokenError) -> Self {
+        Self::Token(why)
+    }
+}
