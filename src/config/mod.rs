@@ -3,6 +3,7 @@
 //! `control`'s work.
 
 pub mod diagnostic;
+pub mod gateway;
 pub mod raw;
 
 use std::sync::Arc;
