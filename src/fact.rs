@@ -1,1 +1,351 @@
-//! (to come)
+//! The typed values that conditions compare, and the sources that they come from.
+//!
+//! A fact is absent, or has exactly the type that its app declared for it; anything else is absent too, so that
+//! a condition over it is unknown and grants nothing. Nothing here compares: operators are `policy::condition`'s.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value as Json;
+
+use crate::identity::Principal;
+use crate::request::RequestView;
+use crate::tenant::Tenant;
+
+/// A fact's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Type {
+    /// Text, compared byte for byte.
+    String,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A set of strings; its order and repetitions mean nothing.
+    Set,
+    /// An IP address.
+    Ip,
+    /// IP networks.
+    Nets,
+    /// A place in a hierarchy: `tenant`, `tenant/group`, `tenant/group/team`.
+    Node,
+}
+
+impl Type {
+    /// The words of the grammar.
+    pub const NAMES: [&'static str; 7] = ["string", "bool", "int", "set", "ip", "nets", "node"];
+
+    /// Reads a type's word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "string" => Self::String,
+            "bool" => Self::Bool,
+            "int" => Self::Int,
+            "set" => Self::Set,
+            "ip" => Self::Ip,
+            "nets" => Self::Nets,
+            "node" => Self::Node,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::String => "string",
+            Self::Bool => "bool",
+            Self::Int => "int",
+            Self::Set => "set",
+            Self::Ip => "ip",
+            Self::Nets => "nets",
+            Self::Node => "node",
+        })
+    }
+}
+
+/// A value that stands in a file: a literal operand, a default or a tenant's setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Literal {
+    /// Text; a node is text too.
+    Text(Box<str>),
+    /// A boolean.
+    Bool(bool),
+    /// A number.
+    Int(i64),
+    /// A sorted set without repetitions.
+    Set(Box<[Box<str>]>),
+    /// An address.
+    Ip(IpAddr),
+    /// Networks.
+    Nets(Box<[IpNet]>),
+}
+
+impl Literal {
+    /// A set of any strings.
+    #[must_use]
+    pub fn set(mut items: Vec<Box<str>>) -> Self {
+        items.sort();
+        items.dedup();
+        Self::Set(items.into())
+    }
+}
+
+impl fmt::Display for Literal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, items: &mut dyn Iterator<Item = String>| {
+            write!(f, "[{}]", items.collect::<Vec<_>>().join(", "))
+        };
+        match self {
+            Self::Text(text) => write!(f, "'{text}'"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Set(items) => list(f, &mut items.iter().map(|i| format!("'{i}'"))),
+            Self::Ip(ip) => write!(f, "{ip}"),
+            Self::Nets(nets) => list(f, &mut nets.iter().map(ToString::to_string)),
+        }
+    }
+}
+
+/// A value while a request is decided; it borrows from the request, the token or the files.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'r> {
+    /// Text, or a node.
+    Text(Cow<'r, str>),
+    /// A boolean.
+    Bool(bool),
+    /// A number.
+    Int(i64),
+    /// A set from the files.
+    Set(&'r [Box<str>]),
+    /// A set from a claim: an array of strings.
+    Claims(&'r [Json]),
+    /// A set from a claim that is a map: its keys.
+    Keys(&'r serde_json::Map<String, Json>),
+    /// An address.
+    Ip(IpAddr),
+    /// Networks.
+    Nets(&'r [IpNet]),
+}
+
+impl<'r> Value<'r> {
+    /// The value of a literal.
+    #[must_use]
+    pub fn of(literal: &'r Literal) -> Self {
+        match literal {
+            Literal::Text(text) => Self::Text(Cow::Borrowed(text)),
+            Literal::Bool(value) => Self::Bool(*value),
+            Literal::Int(value) => Self::Int(*value),
+            Literal::Set(items) => Self::Set(items),
+            Literal::Ip(ip) => Self::Ip(*ip),
+            Literal::Nets(nets) => Self::Nets(nets),
+        }
+    }
+
+    /// A claim as a value of type `kind`; a claim of another shape is no value.
+    #[must_use]
+    pub fn of_claim(claim: &'r Json, kind: Type) -> Option<Self> {
+        Some(match (kind, claim) {
+            (Type::String, Json::String(text)) => Self::Text(Cow::Borrowed(text)),
+            (Type::Node, Json::String(text)) if is_node(text) => Self::Text(Cow::Borrowed(text)),
+            (Type::Bool, Json::Bool(value)) => Self::Bool(*value),
+            (Type::Int, Json::Number(number)) => Self::Int(number.as_i64()?),
+            (Type::Set, Json::Array(items)) if items.iter().all(Json::is_string) => Self::Claims(items),
+            (Type::Set, Json::String(_)) => Self::Claims(std::slice::from_ref(claim)),
+            (Type::Set, Json::Object(map)) => Self::Keys(map),
+            (Type::Ip, Json::String(text)) => Self::Ip(text.parse().ok()?),
+            _ => return None,
+        })
+    }
+
+    /// Text of a request as a value of type `kind`.
+    #[must_use]
+    pub fn of_text(text: Cow<'r, str>, kind: Type) -> Option<Self> {
+        Some(match kind {
+            Type::String => Self::Text(text),
+            Type::Node if is_node(&text) => Self::Text(text),
+            Type::Bool => Self::Bool(text.parse().ok()?),
+            Type::Int => Self::Int(text.parse().ok()?),
+            Type::Ip => Self::Ip(text.parse().ok()?),
+            Type::Node | Type::Set | Type::Nets => return None,
+        })
+    }
+
+    /// The strings of a set.
+    pub fn for_each_string(&self, mut visit: impl FnMut(&'r str)) {
+        match self {
+            Self::Set(items) => items.iter().for_each(|item| visit(item)),
+            Self::Claims(items) => items.iter().filter_map(Json::as_str).for_each(visit),
+            Self::Keys(map) => map.keys().for_each(|key| visit(key)),
+            Self::Text(Cow::Borrowed(text)) => visit(text),
+            Self::Text(Cow::Owned(_)) | Self::Bool(_) | Self::Int(_) | Self::Ip(_) | Self::Nets(_) => {}
+        }
+    }
+
+    /// Whether a set has a member.
+    #[must_use]
+    pub fn has(&self, wanted: &str) -> bool {
+        match self {
+            Self::Set(items) => items.binary_search_by(|item| (**item).cmp(wanted)).is_ok(),
+            Self::Claims(items) => items.iter().any(|item| item.as_str() == Some(wanted)),
+            Self::Keys(map) => map.contains_key(wanted),
+            _ => false,
+        }
+    }
+
+    /// Whether it is a set without members.
+    #[must_use]
+    pub fn is_empty_set(&self) -> bool {
+        match self {
+            Self::Set(items) => items.is_empty(),
+            Self::Claims(items) => items.is_empty(),
+            Self::Keys(map) => map.is_empty(),
+            Self::Nets(nets) => nets.is_empty(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "'{text}'"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Ip(ip) => write!(f, "{ip}"),
+            Self::Nets(nets) => {
+                write!(f, "[{}]", nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
+            Self::Set(_) | Self::Claims(_) | Self::Keys(_) => {
+                let mut items = Vec::new();
+                self.for_each_string(|item| items.push(format!("'{item}'")));
+                write!(f, "[{}]", items.join(", "))
+            }
+        }
+    }
+}
+
+/// One to three non-empty names separated by `/`: tenant, group, team.
+#[must_use]
+pub fn is_node(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 256
+        && text.split('/').all(|part| !part.is_empty())
+        && text.matches('/').count() <= 2
+}
+
+/// Where a fact's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A claim of the verified token, by its path.
+    Token(Box<[Box<str>]>),
+    /// A setting of the acting tenant, by name; `ids` are the ids that it is known by.
+    Tenant(Box<str>),
+    /// The client's address.
+    ClientIp,
+    /// A parameter of the operation's template.
+    Path(Box<str>),
+    /// A query parameter.
+    Query(Box<str>),
+    /// A header, in lower case.
+    Header(Box<str>),
+}
+
+/// A declared fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// Its full name: `token.oid`.
+    pub name: Box<str>,
+    /// Where it comes from.
+    pub source: Source,
+    /// Its type.
+    pub kind: Type,
+    /// What it is where the source has nothing.
+    pub default: Option<Default>,
+}
+
+/// What stands for an absent fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Default {
+    /// A value.
+    Literal(Literal),
+    /// Another fact of the app, by index; that one has no default of this kind itself.
+    Fact(usize),
+}
+
+/// Everything that the facts of one decision are read from. Values are read when a condition asks, never before.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'r> {
+    /// The app's declared facts.
+    pub declared: &'r [Fact],
+    /// The request.
+    pub request: &'r RequestView<'r>,
+    /// The template's parameters by name, with the decoded segments that they stand for.
+    pub parameters: &'r [(&'r str, Cow<'r, str>)],
+    /// The caller; none on a public operation.
+    pub principal: Option<&'r Principal>,
+    /// The acting tenant, once known.
+    pub tenant: Option<&'r Tenant>,
+}
+
+impl<'r> Facts<'r> {
+    /// The value of a declared fact, its default included; `None` is unknown.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Value<'r>> {
+        let fact = self.declared.get(index)?;
+        match (self.read(fact), &fact.default) {
+            (Reading::Value(value), _) => Some(value),
+            (Reading::Unreadable, _) | (Reading::Absent, None) => None,
+            (Reading::Absent, Some(Default::Literal(literal))) => Some(Value::of(literal)),
+            (Reading::Absent, Some(Default::Fact(other))) => match self.read(self.declared.get(*other)?) {
+                Reading::Value(value) => Some(value),
+                Reading::Absent | Reading::Unreadable => None,
+            },
+        }
+    }
+
+    /// Whether the source itself has the fact, its default aside.
+    #[must_use]
+    pub fn is_stated(&self, index: usize) -> bool {
+        self.declared.get(index).is_some_and(|fact| !matches!(self.read(fact), Reading::Absent))
+    }
+
+    fn read(&self, fact: &'r Fact) -> Reading<'r> {
+        let of_text = |text: Option<Cow<'r, str>>| match text {
+            None => Reading::Absent,
+            Some(text) => Value::of_text(text, fact.kind).map_or(Reading::Unreadable, Reading::Value),
+        };
+        match &fact.source {
+            Source::Token(path) => match self.principal.and_then(|principal| principal.fact(path)) {
+                None => Reading::Absent,
+                Some(claim) => Value::of_claim(claim, fact.kind).map_or(Reading::Unreadable, Reading::Value),
+            },
+            Source::Tenant(name) => self
+                .tenant
+                .and_then(|tenant| tenant.fact(name))
+                .map_or(Reading::Absent, |literal| Reading::Value(Value::of(literal))),
+            Source::ClientIp => Reading::Value(Value::Ip(self.request.client)),
+            Source::Path(name) => of_text(
+                self.parameters.iter().find(|(own, _)| *own == &**name).map(|(_, value)| value.clone()),
+            ),
+            Source::Query(key) => match self.request.query.get(key) {
+                Ok(text) => of_text(text),
+                Err(_) => Reading::Unreadable,
+            },
+            Source::Header(name) => match crate::request::read_header(self.request.headers, name) {
+                Ok(text) => of_text(text.map(Cow::Borrowed)),
+                Err(_) => Reading::Unreadable,
+            },
+        }
+    }
+}
+
+/// What a source says of a fact: a default stands for what is absent, never for what can't be read.
+enum Reading<'r> {
+    Value(Value<'r>),
+    Absent,
+    Unreadable,
+}

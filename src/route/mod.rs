@@ -1,1 +1,83 @@
-//! (to come)
+//! Host + path + method → operation. A route names an operation by its place in the table's owner; what the
+//! operation permits, and to whom, is `policy`'s.
+
+mod table;
+mod template;
+mod trie;
+
+pub use table::{Match, RouteTable, RouteTableBuilder};
+pub use template::{Segment, Template, TemplateError};
+
+use std::fmt;
+
+use http::Method;
+
+/// The methods that operations have. `HEAD` is judged as `GET`; no other method is ever forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verb {
+    /// `GET` and `HEAD`.
+    Get,
+    /// `POST`.
+    Post,
+    /// `PUT`.
+    Put,
+    /// `PATCH`.
+    Patch,
+    /// `DELETE`.
+    Delete,
+    /// `OPTIONS`.
+    Options,
+}
+
+impl Verb {
+    /// Every verb.
+    pub const ALL: [Self; 6] = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete, Self::Options];
+
+    /// The verb that a request's method is judged as. Methods are case-sensitive (RFC 9110 §9.1).
+    #[must_use]
+    pub fn of(method: &Method) -> Option<Self> {
+        if *method == Method::HEAD { Some(Self::Get) } else { Self::parse(method.as_str()) }
+    }
+
+    /// Reads a verb as rule files write it.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verb| verb.as_str() == word)
+    }
+
+    /// The method's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+        }
+    }
+
+    /// The methods that a caller may use for these verbs, for an `Allow` header.
+    #[must_use]
+    pub fn methods(verbs: &[Self]) -> Vec<Method> {
+        let mut methods = Vec::new();
+        for verb in verbs {
+            methods.extend(match verb {
+                Self::Get => vec![Method::GET, Method::HEAD],
+                Self::Post => vec![Method::POST],
+                Self::Put => vec![Method::PUT],
+                Self::Patch => vec![Method::PATCH],
+                Self::Delete => vec![Method::DELETE],
+                Self::Options => vec![Method::OPTIONS],
+            });
+        }
+        methods
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
