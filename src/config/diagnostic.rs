@@ -88,6 +88,8 @@ pub mod code {
     pub const SHARED_CLAIM: Code = Code("GW4005");
     /// A fact that only the client vouches for is used in an unsafe way.
     pub const CLIENT_STATED: Code = Code("GW4006");
+    /// Keys are fetched where others could replace them.
+    pub const PLAIN_KEYS: Code = Code("GW4007");
     /// A file or directory that can't be read.
     pub const UNREADABLE: Code = Code("GW9001");
 }

@@ -3,6 +3,12 @@
 //! How the file is read, and what is a mistake in it, stands in `read`. Nothing here opens a file or a socket:
 //! a path is kept as the operator wrote it, already joined to the directory of `gateway.toml`.
 
+mod parts;
+mod read;
+#[cfg(test)]
+mod tests;
+mod units;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +17,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::token::IssuerKind;
+
+pub use read::read;
 
 /// Everything that `gateway.toml` says, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,5 +222,8 @@ pub const LEEWAY: Duration = Duration::from_secs(60);
 pub const LEEWAY_MAX: Duration = Duration::from_secs(300);
 /// The `iss` template of Entra's shared endpoints.
 pub const ENTRA_ISSUER: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
+/// Entra's shared discovery document.
+pub const ENTRA_METADATA: &str =
+    "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration";
 
 const KIB: usize = 1024;

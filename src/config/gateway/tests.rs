@@ -1,0 +1,173 @@
+//! What `gateway.toml` may say, and what each mistake in it is told.
+
+use super::super::diagnostic::{Diagnostics, Severity, Style};
+use super::super::{FileKind, SourceFile};
+use super::*;
+
+fn read_text(text: &str) -> (GatewayConfig, Diagnostics, String) {
+    let source = SourceFile { kind: FileKind::Gateway, path: "etc/gateway.toml".into(), text: text.into() };
+    let mut diagnostics = Diagnostics::default();
+    let config = read(0, &source, &mut diagnostics);
+    diagnostics.sort();
+    let rendered = diagnostics.render(&[source], Style::Plain);
+    (config, diagnostics, rendered)
+}
+
+#[track_caller]
+fn good(text: &str) -> GatewayConfig {
+    let (config, diagnostics, rendered) = read_text(text);
+    assert!(diagnostics.is_empty(), "{rendered}");
+    config
+}
+
+#[track_caller]
+fn mistakes(text: &str, expected: &[&str]) {
+    let (_, diagnostics, rendered) = read_text(text);
+    assert_eq!(diagnostics.errors(), expected.len(), "{rendered}");
+    for part in expected {
+        assert!(rendered.contains(part), "{part} not in\n{rendered}");
+    }
+}
+
+#[test]
+fn an_empty_file_is_the_defaults_and_open_to_nobody_else() {
+    let config = good("");
+    assert!(config.listen.address.ip().is_loopback());
+    assert!(config.admin.ip().is_loopback());
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.rules, PathBuf::from("etc/rules"));
+    assert_eq!((config.metrics, config.drain), (None, DRAIN));
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = good(
+        r#"
+        rules           = "permissions"
+        drain           = "5s"
+        trusted-proxies = ["10.0.0.0/8", "::1"]
+        [listen]
+        address = "0.0.0.0:8443"
+        workers = 4
+        [admin]
+        address = "[::1]:9901"
+        [metrics]
+        address = "0.0.0.0:9902"
+        [telemetry]
+        log = "json"
+        [issuers.entra]
+        kind     = "entra"
+        audience = ["api://gatewarden"]
+        metadata = "http://127.0.0.1:9/openid-configuration"
+        [issuers.sso]
+        kind       = "keycloak"
+        issuer     = "https://sso.example/realms/x"
+        audience   = ["cim", "desk"]
+        algorithms = ["ES256", "RS256"]
+        jwks       = "keys/sso.json"
+        leeway     = "10s"
+        [issuers.third]
+        kind     = "oidc"
+        issuer   = "https://third.example/"
+        audience = ["x"]
+        [upstreams.desk]
+        at              = ["/desk", "desk.example/"]
+        servers         = ["http://127.0.0.1:7001", "https://b.example"]
+        connect-timeout = "250ms"
+        read-timeout    = "1m"
+        total-timeout   = "2h"
+        [upstreams.calling]
+        at      = ["/calling/v2"]
+        servers = ["http://127.0.0.1:7003"]
+        strip   = "/calling"
+        [limits]
+        body        = "1GiB"
+        head        = "16KiB"
+        connections = 5
+        h2-streams  = 7
+        idle-timeout = "90s"
+        "#,
+    );
+    assert_eq!(config.rules, PathBuf::from("etc/permissions"));
+    assert_eq!(config.listen.workers, Some(4));
+    assert_eq!((config.trusted_proxies.len(), config.log), (2, LogFormat::Json));
+    let [entra, sso, third] = &config.issuers[..] else { panic!("{:?}", config.issuers) };
+    assert_eq!((&*entra.issuer, &*entra.algorithms), (ENTRA_ISSUER, &["RS256".to_owned()][..]));
+    assert_eq!(sso.keys, KeySource::File("etc/keys/sso.json".into()));
+    assert_eq!(sso.leeway, Duration::from_secs(10));
+    let discovered = "https://third.example/.well-known/openid-configuration";
+    assert_eq!(third.keys, KeySource::Metadata(discovered.into()));
+    let [calling, desk] = &config.upstreams[..] else { panic!("{:?}", config.upstreams) };
+    assert_eq!((&*calling.name, calling.strip.as_deref()), ("calling", Some("/calling")));
+    assert_eq!((desk.at.len(), desk.servers.len()), (2, 2));
+    assert_eq!(desk.connect_timeout, Duration::from_millis(250));
+    assert_eq!((config.limits.body_bytes, config.limits.head_bytes), (1 << 30, 16 << 10));
+    assert_eq!((config.limits.connections, config.limits.h2_streams), (5, 7));
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    mistakes(
+        r#"
+        drian = "5s"
+        [listen]
+        address = "everywhere"
+        tls     = { certificate = "a", key = "b" }
+        workers = 0
+        [telemetry]
+        log = "jsn"
+        [limits]
+        body = 3
+        conections = 5
+        head-timeout = "0s"
+        "#,
+        &[
+            "did you mean `drain`?",
+            "an address is an IP address and a port",
+            "`tls` is not supported yet",
+            "must be between 1 and 512",
+            "did you mean `json`?",
+            "expected a string, found an integer",
+            "did you mean `connections`?",
+            "must be more than nothing",
+        ],
+    );
+}
+
+#[test]
+fn operators_endpoints_stay_on_this_machine() {
+    mistakes("[admin]\naddress = \"0.0.0.0:9901\"\n", &["would be open to the network"]);
+    mistakes("[admin]\ntoken = \"x\"\n", &["`token` is not supported yet"]);
+    mistakes("[admin]\naddress = \"127.0.0.1:8080\"\n", &["another listener has the same address"]);
+}
+
+#[test]
+fn an_issuer_says_whom_it_believes() {
+    mistakes("[issuers.a]\n", &["`kind` is missing", "`issuer` is missing", "`audience` is missing"]);
+    mistakes(
+        "[issuers.a]\nkind = \"keycloack\"\nissuer = \"x\"\naudience = []\nalgorithms = [\"HS256\"]\n",
+        &["did you mean `keycloak`?", "a token for anyone", "anyone who can check such a token can make one"],
+    );
+    let two = "metadata = \"https://a/m\"\njwks = \"https://a/k\"\n";
+    let head = "[issuers.a]\nkind = \"oidc\"\nissuer = \"https://a\"\naudience = [\"x\"]\n";
+    mistakes(&format!("{head}{two}"), &["two sources"]);
+    mistakes(&format!("{head}jwks = \"ftp://a/k\"\n"), &["only https and http"]);
+    let (_, diagnostics, rendered) = read_text(&format!("{head}jwks = \"http://keycloak:8080/k\"\n"));
+    assert!(
+        diagnostics.iter().all(|d| d.severity == Severity::Warning) && !diagnostics.is_empty(),
+        "{rendered}"
+    );
+}
+
+#[test]
+fn upstreams_serve_places_of_their_own() {
+    mistakes("[upstreams.a]\n", &["`at` is missing", "`servers` is missing"]);
+    mistakes("[upstreams.a]\nat = []\nservers = []\n", &["names no place", "names no server"]);
+    mistakes(
+        "[upstreams.a]\nat = [\"/a\"]\nservers = [\"http://h:1\"]\n\
+         [upstreams.b]\nat = [\"/a\"]\nservers = [\"http://h:1/x\"]\nstrip = \"/c\"\nhealth = { path = \"/h\" }\n",
+        &["served twice", "a server has no path", "doesn't begin with that", "`health` is not supported yet"],
+    );
+    let half = "[upstreams.a]\nat = [\"/calling-two\"]\nservers = [\"http://h:1\"]\nstrip = \"/calling\"\n";
+    mistakes(half, &["doesn't begin with that"]);
+}
