@@ -1,0 +1,212 @@
+//! What an app's files permit, compiled: permissions as bits, roles as rows of them, operations as masks.
+//!
+//! Grants only add up. A role's row says which permissions it has surely and which under conditions, so that most
+//! requests are decided by one AND.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::condition::Named;
+use crate::fact::Fact;
+use crate::route::{Template, Verb};
+
+/// A permission: one scope of one resource.
+#[derive(Clone, Debug)]
+pub struct Permission {
+    /// The resource's name.
+    pub resource: Box<str>,
+    /// The scope's name.
+    pub scope: Box<str>,
+    /// `resource#scope`.
+    pub name: Arc<str>,
+    /// Whether the resource is kept out of `*`.
+    pub reserved: bool,
+    /// Where the scope is declared.
+    pub place: Arc<str>,
+}
+
+/// Index of a permission in its app. Each resource's scopes share one 64-bit word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PermissionId {
+    /// The word.
+    pub word: u16,
+    /// The bit in it.
+    pub bit: u8,
+}
+
+impl PermissionId {
+    /// Its mask in its word.
+    #[must_use]
+    pub fn mask(self) -> u64 {
+        1 << self.bit
+    }
+}
+
+/// A role of an app.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// Its name in the file.
+    pub name: Arc<str>,
+    /// The strings in a token that mean it; none for `anyone`.
+    pub claims: Box<[Box<str>]>,
+    /// The condition that limits all of its grants.
+    pub only: Option<usize>,
+    /// What it grants under no condition, a word per 64 permissions.
+    pub sure: Box<[u64]>,
+    /// What it grants under conditions.
+    pub maybe: Box<[u64]>,
+    /// The grants, sorted by permission: those of `sure` have no conditions.
+    pub grants: Box<[Grant]>,
+    /// Where the role is declared.
+    pub place: Arc<str>,
+}
+
+/// Role → permission, perhaps under conditions, all of which must hold.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// What is granted.
+    pub permission: PermissionId,
+    /// The conditions by index, the role's `only` first.
+    pub conditions: Box<[usize]>,
+    /// Where it stands.
+    pub place: Arc<str>,
+}
+
+impl Role {
+    /// The grants of one permission.
+    #[must_use]
+    pub fn grants_of(&self, permission: PermissionId) -> &[Grant] {
+        let start = self.grants.partition_point(|grant| grant.permission < permission);
+        let end = self.grants.partition_point(|grant| grant.permission <= permission);
+        self.grants.get(start..end).unwrap_or(&[])
+    }
+}
+
+/// A requirement: what must hold whatever the role.
+#[derive(Clone, Debug)]
+pub struct Requirement {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The condition, by index.
+    pub condition: usize,
+    /// Where it stands.
+    pub place: Arc<str>,
+}
+
+/// Who may reach an operation.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Anyone, without a principal.
+    Public,
+    /// Whoever holds one of the permissions and meets the requirements.
+    Guarded {
+        /// Per word, the permissions of which one suffices.
+        masks: Box<[(u16, u64)]>,
+        /// The requirements by index, but for the one that proves the tenant.
+        requirements: Box<[usize]>,
+    },
+}
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Its verb.
+    pub verb: Verb,
+    /// Its path, from the root.
+    pub template: Template,
+    /// The path as metrics name it.
+    pub route: Arc<str>,
+    /// Who may reach it.
+    pub access: Access,
+    /// Index of the upstream that it is bound to.
+    pub upstream: usize,
+    /// The prefix that is cut off before forwarding; a whole number of segments, or empty.
+    pub strip: Arc<str>,
+    /// Where it is declared first.
+    pub place: Arc<str>,
+}
+
+impl Operation {
+    /// Every permission that permits it.
+    pub fn permissions(&self) -> impl Iterator<Item = PermissionId> {
+        let masks: &[(u16, u64)] = match &self.access {
+            Access::Public => &[],
+            Access::Guarded { masks, .. } => masks,
+        };
+        masks.iter().flat_map(|(word, mask)| {
+            (0..64u8)
+                .filter(move |bit| mask >> bit & 1 == 1)
+                .map(move |bit| PermissionId { word: *word, bit })
+        })
+    }
+}
+
+/// Where the acting tenant comes from.
+#[derive(Clone, Debug)]
+pub enum TenantRule {
+    /// Always this one.
+    Constant(Arc<crate::tenant::Tenant>),
+    /// The first of these facts that is present; the requirement proves that the caller may act there.
+    From {
+        /// Facts by index, in order.
+        sources: Box<[usize]>,
+        /// The requirement, by index; none where every source is the token's own.
+        proven_by: Option<usize>,
+    },
+}
+
+/// What a rule file compiles to.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whose tokens it takes: the issuer's name in the gateway's file.
+    pub issuer: Arc<str>,
+    /// The hosts it answers to; any where empty.
+    pub hosts: Box<[Box<str>]>,
+    /// The prefix that its routes are relative to.
+    pub base: Box<str>,
+    /// The fact that holds the caller's roles.
+    pub roles_fact: usize,
+    /// Whose things are asked for.
+    pub tenant: TenantRule,
+    /// What becomes of the caller's token.
+    pub authorization: super::TokenHandling,
+    /// Its facts.
+    pub facts: Box<[Fact]>,
+    /// Query keys that some rule reads: each at most once in a request.
+    pub read_queries: Box<[Box<str>]>,
+    /// Headers that some rule reads: each at most once in a request.
+    pub read_headers: Box<[Box<str>]>,
+    /// Its conditions.
+    pub conditions: Box<[Named]>,
+    /// Its requirements.
+    pub requirements: Box<[Requirement]>,
+    /// Its permissions, in the order of the file, which is the order of their ids.
+    pub permissions: Box<[(PermissionId, Permission)]>,
+    /// Its roles, in the order of the file.
+    pub roles: Box<[Role]>,
+    /// Index of `anyone`, if the file has it.
+    pub anyone: Option<usize>,
+    /// What a token calls its roles.
+    pub role_claims: HashMap<Box<str>, Vec<usize>>,
+    /// Its operations.
+    pub operations: Box<[Operation]>,
+    /// Features of a `[matrix]`, in its order; empty where the file has none.
+    pub features: Box<[Box<str>]>,
+}
+
+impl App {
+    /// The permission of an index.
+    #[must_use]
+    pub fn permission(&self, id: PermissionId) -> Option<&Permission> {
+        let at = self.permissions.binary_search_by_key(&id, |(own, _)| *own).ok()?;
+        self.permissions.get(at).map(|(_, permission)| permission)
+    }
+
+    /// The role of this name.
+    #[must_use]
+    pub fn role(&self, name: &str) -> Option<(usize, &Role)> {
+        self.roles.iter().enumerate().find(|(_, role)| *role.name == *name)
+    }
+}
