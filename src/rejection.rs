@@ -8,6 +8,8 @@ use http::{Method, StatusCode};
 use crate::request::Malformed;
 use crate::token::TokenError;
 
+pub use crate::identity::PrincipalError;
+
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
@@ -48,19 +50,6 @@ pub enum Rejection {
     UpstreamBroken,
     /// A fault of the gateway's own.
     Internal,
-}
-
-/// Why a verified token is no principal here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PrincipalError {
-    /// The app takes another issuer's tokens.
-    WrongIssuer,
-    /// The token's organisation is in no row of the tenants file.
-    UnknownOrganisation,
-    /// A personal account, or the consumer tenant.
-    PersonalAccount,
-    /// An identifying claim is missing or of the wrong type.
-    ClaimMissing,
 }
 
 /// Why there is no acting tenant.
