@@ -1,0 +1,425 @@
+//! Every metric of the gateway: its name, its labels, and what moves it.
+//!
+//! Requests are counted through [`Metrics::observe`], which finds its series in a per-thread cache (`cache`).
+//! The rest is moved by whoever it happens to: `control` for reloads and keys, `proxy` for connections.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus::core::Collector;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry, TextEncoder};
+
+use super::cache;
+use super::family::{Family, Seconds, Spec};
+use super::labels::Bounded;
+use super::process::Process;
+use crate::outcome::Outcome;
+use crate::request::Timestamp;
+
+/// All metrics of one gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Tells several gateways of one process apart, for the per-thread cache.
+    pub(super) id: u64,
+    registry: Registry,
+    pub(super) requests: Family<IntCounter>,
+    pub(super) tenant_seconds: Family<Seconds>,
+    pub(super) request_duration: Family<Histogram>,
+    pub(super) decisions: Family<IntCounter>,
+    pub(super) decision_duration: Histogram,
+    pub(super) auth_failures: Family<IntCounter>,
+    pub(super) upstream_requests: Family<IntCounter>,
+    pub(super) upstream_duration: Family<Histogram>,
+    pub(super) overflow: Family<IntCounter>,
+    upstream_connect_failures: Family<IntCounter>,
+    reloads: Family<IntCounter>,
+    reload_successful: IntGauge,
+    reload_timestamp: IntGauge,
+    config_info: Family<IntGauge>,
+    rules_loaded: Family<IntGauge>,
+    jwks_keys: Family<IntGauge>,
+    jwks_success: Family<IntGauge>,
+    jwks_failures: Family<IntCounter>,
+    connections: IntGauge,
+    in_flight: IntGauge,
+    pub(super) labels: Labels,
+}
+
+/// The label values seen so far.
+#[derive(Debug)]
+pub(super) struct Labels {
+    pub(super) tenants: Bounded,
+    pub(super) apps: Bounded,
+    pub(super) routes: Bounded,
+    pub(super) issuers: Bounded,
+    pub(super) upstreams: Bounded,
+}
+
+/// What the gateway was started as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `run`.
+    Run,
+    /// `dev`: never in production.
+    Dev,
+}
+
+/// What made the configuration be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trigger {
+    /// The start of the process.
+    Start,
+    /// The file system's word.
+    Watch,
+    /// The regular look at the files.
+    Poll,
+    /// `SIGHUP`.
+    Signal,
+    /// `POST /reload`.
+    Admin,
+}
+
+impl Trigger {
+    /// Every trigger.
+    pub const ALL: [Self; 5] = [Self::Start, Self::Watch, Self::Poll, Self::Signal, Self::Admin];
+
+    /// The label and the word in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Watch => "watch",
+            Self::Poll => "poll",
+            Self::Signal => "signal",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A metric's definition is wrong: a mistake in this program, found by its first test.
+#[derive(Debug, thiserror::Error)]
+#[error("a metric can't be registered: {0}")]
+pub struct MetricsError(String);
+
+impl From<prometheus::Error> for MetricsError {
+    fn from(why: prometheus::Error) -> Self {
+        Self(why.to_string())
+    }
+}
+
+/// Counts one connection or request for as long as it lives.
+#[derive(Debug)]
+#[must_use = "the gauge falls when this is dropped"]
+pub struct Counted(IntGauge);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    pub fn new(mode: Mode) -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        let made = Maker { registry: &registry };
+        let metrics = Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            requests: made.family(REQUESTS)?,
+            tenant_seconds: made.family(TENANT_SECONDS)?,
+            request_duration: made.family(REQUEST_DURATION)?,
+            decisions: made.family(DECISIONS)?,
+            decision_duration: made.histogram(DECISION_DURATION)?,
+            auth_failures: made.family(AUTH_FAILURES)?,
+            upstream_requests: made.family(UPSTREAM_REQUESTS)?,
+            upstream_duration: made.family(UPSTREAM_DURATION)?,
+            upstream_connect_failures: made.family(UPSTREAM_CONNECT_FAILURES)?,
+            overflow: made.family(OVERFLOW)?,
+            reloads: made.family(RELOADS)?,
+            reload_successful: made.gauge(RELOAD_SUCCESSFUL)?,
+            reload_timestamp: made.gauge(RELOAD_TIMESTAMP)?,
+            config_info: made.family(CONFIG_INFO)?,
+            rules_loaded: made.family(RULES_LOADED)?,
+            jwks_keys: made.family(JWKS_KEYS)?,
+            jwks_success: made.family(JWKS_SUCCESS)?,
+            jwks_failures: made.family(JWKS_FAILURES)?,
+            connections: made.gauge(CONNECTIONS)?,
+            in_flight: made.gauge(IN_FLIGHT)?,
+            labels: Labels {
+                tenants: Bounded::new("tenant", TENANTS_MAX),
+                apps: Bounded::new("app", CONFIGURED_MAX),
+                routes: Bounded::new("route", ROUTES_MAX),
+                issuers: Bounded::new("issuer", CONFIGURED_MAX),
+                upstreams: Bounded::new("upstream", CONFIGURED_MAX),
+            },
+            registry: registry.clone(),
+        };
+        made.gauge(DEV_MODE)?.set(i64::from(mode == Mode::Dev));
+        let build: Family<IntGauge> = made.family(BUILD_INFO)?;
+        set(&build, &[env!("CARGO_PKG_VERSION")], 1);
+        made.register(Process)?;
+        metrics.start_at_zero();
+        Ok(metrics)
+    }
+
+    /// Known series exist before the first event, so that a rate over the first one isn't lost.
+    fn start_at_zero(&self) {
+        for trigger in Trigger::ALL {
+            for result in [APPLIED, REJECTED] {
+                let _ = self.reloads.get(&[result, trigger.as_str()]);
+            }
+        }
+        for bounded in self.labels.all() {
+            let _ = self.overflow.get(&[bounded.label]);
+        }
+    }
+
+    /// Counts one ended request.
+    pub fn observe(&self, outcome: &Outcome) {
+        cache::record(self, outcome);
+    }
+
+    /// An open client connection, for as long as the result lives.
+    pub fn connection(&self) -> Counted {
+        self.connections.inc();
+        Counted(self.connections.clone())
+    }
+
+    /// A request in flight, for as long as the result lives.
+    pub fn request(&self) -> Counted {
+        self.in_flight.inc();
+        Counted(self.in_flight.clone())
+    }
+
+    /// A server of this upstream could not be connected to.
+    pub fn upstream_connect_failed(&self, upstream: &str) {
+        let upstream = self.labels.upstreams.value(Some(upstream), super::labels::NONE);
+        count(&self.upstream_connect_failures, &[upstream.as_str()]);
+    }
+
+    /// A configuration went live. `loaded` is how many there are of each kind of thing.
+    pub fn config_applied(
+        &self,
+        trigger: Trigger,
+        hash: &str,
+        now: Timestamp,
+        loaded: &[(&'static str, usize)],
+    ) {
+        count(&self.reloads, &[APPLIED, trigger.as_str()]);
+        self.config_info.retain(|_| false);
+        set(&self.config_info, &[hash], 1);
+        for (kind, number) in loaded {
+            set(&self.rules_loaded, &[kind], i64::try_from(*number).unwrap_or(i64::MAX));
+        }
+        self.config_in_order(now);
+    }
+
+    /// What stands on disk is what is live: after an applied set, or after a broken one was taken back.
+    pub fn config_in_order(&self, now: Timestamp) {
+        self.reload_successful.set(1);
+        self.reload_timestamp.set(i64::try_from(now.0).unwrap_or(i64::MAX));
+    }
+
+    /// A configuration was refused; the last good one stays.
+    pub fn config_rejected(&self, trigger: Trigger) {
+        count(&self.reloads, &[REJECTED, trigger.as_str()]);
+        self.reload_successful.set(0);
+    }
+
+    /// An issuer's keys were fetched.
+    pub fn keys_fetched(&self, issuer: &str, keys: usize, now: Timestamp) {
+        set(&self.jwks_keys, &[issuer], i64::try_from(keys).unwrap_or(i64::MAX));
+        set(&self.jwks_success, &[issuer], i64::try_from(now.0).unwrap_or(i64::MAX));
+        let _ = self.jwks_failures.get(&[issuer]);
+    }
+
+    /// An issuer's keys could not be fetched.
+    pub fn keys_failed(&self, issuer: &str) {
+        count(&self.jwks_failures, &[issuer]);
+    }
+
+    /// Forgets the keys of issuers that are no longer configured, which would look stale for ever.
+    pub fn retain_issuers(&self, keep: impl Fn(&str) -> bool) {
+        let kept = |values: &[Box<str>]| values.first().is_some_and(|issuer| keep(issuer));
+        self.jwks_keys.retain(kept);
+        self.jwks_success.retain(kept);
+        self.jwks_failures.retain(kept);
+    }
+
+    /// Everything in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if let Err(why) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
+            tracing::error!(%why, "metrics can't be written");
+        }
+        text
+    }
+}
+
+impl Labels {
+    fn all(&self) -> [&Bounded; 5] {
+        [&self.tenants, &self.apps, &self.routes, &self.issuers, &self.upstreams]
+    }
+}
+
+/// Makes and registers. A series that can't be had is not counted: the caller can't do anything about it.
+struct Maker<'r> {
+    registry: &'r Registry,
+}
+
+impl Maker<'_> {
+    fn register(&self, collector: impl Collector + 'static) -> Result<(), MetricsError> {
+        Ok(self.registry.register(Box::new(collector))?)
+    }
+
+    fn family<S: super::family::Series + 'static>(&self, spec: Spec) -> Result<Family<S>, MetricsError> {
+        let family = Family::new(spec)?;
+        self.register(family.clone())?;
+        Ok(family)
+    }
+
+    fn gauge(&self, spec: Spec) -> Result<IntGauge, MetricsError> {
+        let gauge = IntGauge::with_opts(Opts::new(spec.name, spec.help))?;
+        self.register(gauge.clone())?;
+        Ok(gauge)
+    }
+
+    fn histogram(&self, spec: Spec) -> Result<Histogram, MetricsError> {
+        let options = HistogramOpts::new(spec.name, spec.help).buckets(spec.buckets.to_vec());
+        let histogram = Histogram::with_opts(options)?;
+        self.register(histogram.clone())?;
+        Ok(histogram)
+    }
+}
+
+fn count(family: &Family<IntCounter>, values: &[&str]) {
+    if let Ok(series) = family.get(values) {
+        series.inc();
+    }
+}
+
+fn set(family: &Family<IntGauge>, values: &[&str], value: i64) {
+    if let Ok(series) = family.get(values) {
+        series.set(value);
+    }
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+const APPLIED: &str = "applied";
+const REJECTED: &str = "rejected";
+/// Tenants that have a label of their own.
+const TENANTS_MAX: usize = 200;
+/// Route templates that have a label of their own.
+const ROUTES_MAX: usize = 1_000;
+/// Names from `gateway.toml` and apps that have a label of their own.
+const CONFIGURED_MAX: usize = 200;
+/// Series of a metric whose labels multiply.
+const SERIES_MAX: usize = 10_000;
+
+/// Buckets for whole requests and upstreams: 1 ms to 10 s.
+const REQUEST_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Buckets for decisions: 1 µs to 10 ms.
+const DECISION_BUCKETS: &[f64] = &[
+    0.000_001,
+    0.000_002_5,
+    0.000_005,
+    0.000_01,
+    0.000_025,
+    0.000_05,
+    0.000_1,
+    0.000_25,
+    0.000_5,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+];
+
+const fn spec(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Spec {
+    Spec { name, help, labels, buckets: &[], most: SERIES_MAX }
+}
+
+const fn timed(spec: Spec, buckets: &'static [f64]) -> Spec {
+    Spec { buckets, ..spec }
+}
+
+const REQUESTS: Spec = spec(
+    "gatewarden_requests_total",
+    "Requests by proven tenant, app, route template, method and status.",
+    &["tenant", "app", "route", "method", "code"],
+);
+const TENANT_SECONDS: Spec = spec(
+    "gatewarden_tenant_request_seconds",
+    "Time that requests took, by proven tenant and app.",
+    &["tenant", "app"],
+);
+const REQUEST_DURATION: Spec = timed(
+    spec("gatewarden_request_duration_seconds", "Time from a request's head to its end.", &["route"]),
+    REQUEST_BUCKETS,
+);
+const DECISIONS: Spec = spec(
+    "gatewarden_decisions_total",
+    "What the rules decided, and why.",
+    &["tenant", "app", "effect", "reason"],
+);
+const DECISION_DURATION: Spec = timed(
+    spec(
+        "gatewarden_decision_duration_seconds",
+        "Time to read and decide a request, signature checks included.",
+        &[],
+    ),
+    DECISION_BUCKETS,
+);
+const AUTH_FAILURES: Spec = spec(
+    "gatewarden_auth_failures_total",
+    "Requests whose caller could not be identified, by the issuer that the token named.",
+    &["issuer", "reason"],
+);
+const UPSTREAM_REQUESTS: Spec = spec(
+    "gatewarden_upstream_requests_total",
+    "Requests sent to an upstream, by the status of its answer.",
+    &["upstream", "code"],
+);
+const UPSTREAM_DURATION: Spec = timed(
+    spec("gatewarden_upstream_duration_seconds", "Time to the head of an upstream's answer.", &["upstream"]),
+    REQUEST_BUCKETS,
+);
+const UPSTREAM_CONNECT_FAILURES: Spec = spec(
+    "gatewarden_upstream_connect_failures_total",
+    "Connections to an upstream's server that failed.",
+    &["upstream"],
+);
+const OVERFLOW: Spec = spec(
+    "gatewarden_label_overflow_total",
+    "Requests counted under _other because a label had too many values.",
+    &["label"],
+);
+const RELOADS: Spec =
+    spec("gatewarden_config_reloads_total", "Configurations that were read.", &["result", "trigger"]);
+const RELOAD_SUCCESSFUL: Spec =
+    spec("gatewarden_config_last_reload_successful", "Whether what stands on disk is live.", &[]);
+const RELOAD_TIMESTAMP: Spec = spec(
+    "gatewarden_config_last_reload_success_timestamp_seconds",
+    "When what stands on disk was last found in order.",
+    &[],
+);
+const CONFIG_INFO: Spec = spec("gatewarden_config_info", "The live configuration's hash.", &["hash"]);
+const RULES_LOADED: Spec =
+    spec("gatewarden_rules_loaded", "How much the live configuration holds.", &["kind"]);
+const BUILD_INFO: Spec = spec("gatewarden_build_info", "The version of this program.", &["version"]);
+const DEV_MODE: Spec = spec("gatewarden_dev_mode", "Whether this is the development mode.", &[]);
+const JWKS_KEYS: Spec = spec("gatewarden_jwks_keys", "Keys that an issuer has.", &["issuer"]);
+const JWKS_SUCCESS: Spec = spec(
+    "gatewarden_jwks_last_success_timestamp_seconds",
+    "When an issuer's keys were last fetched.",
+    &["issuer"],
+);
+const JWKS_FAILURES: Spec = spec(
+    "gatewarden_jwks_refresh_failures_total",
+    "Attempts to fetch an issuer's keys that failed.",
+    &["issuer"],
+);
+const CONNECTIONS: Spec = spec("gatewarden_connections", "Open client connections.", &[]);
+const IN_FLIGHT: Spec = spec("gatewarden_requests_in_flight", "Requests that have not ended.", &[]);
