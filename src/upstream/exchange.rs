@@ -1,0 +1,139 @@
+//! One request and its answer: which server, which connection, how long, and what may be tried again.
+//!
+//! A request is sent a second time only where the first can't have been acted upon: it never left, or it asks for
+//! nothing but reading and its connection turned out to be dead.
+
+use std::error::Error;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use tokio::time::{Instant as Moment, timeout_at};
+
+use super::answer::{Answer, Lease};
+use super::outgoing::{BodyFault, Meter, Outgoing};
+use super::pool::{self, Connection};
+use super::{Server, Upstream};
+
+/// Why there is no answer, or no end of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// No server could be connected to.
+    #[error("no server can be reached")]
+    Unreachable,
+    /// A server took too long.
+    #[error("the server took too long")]
+    Timeout,
+    /// A server closed the connection, or sent something that isn't HTTP.
+    #[error("the server's answer broke off or can't be understood")]
+    Broken,
+    /// The request's own body failed.
+    #[error(transparent)]
+    Client(#[from] BodyFault),
+}
+
+/// An exchange that gave no answer.
+enum Lost {
+    /// The request is back: nothing of it was sent.
+    Unsent(Request<Outgoing>),
+    /// The connection ended before an answer began.
+    Hangup,
+    /// Nothing to try again.
+    Failed(Failure),
+}
+
+impl Upstream {
+    /// Sends a request and waits for the head of its answer.
+    pub async fn send(&self, mut request: Request<Outgoing>) -> Result<Response<Answer>, Failure> {
+        let end = Moment::now() + self.total_timeout;
+        for server in self.order() {
+            if let Some(connection) = pool::take(server) {
+                let spare = spare(&request);
+                match self.exchange(server, connection, request, end).await {
+                    Ok(response) => return Ok(response),
+                    Err(Lost::Unsent(unsent)) => request = unsent,
+                    Err(Lost::Hangup) => match spare {
+                        Some(spare) => request = spare,
+                        None => return Err(Failure::Broken),
+                    },
+                    Err(Lost::Failed(failure)) => return Err(failure),
+                }
+            }
+            let Ok(connection) = pool::open(server, self.connect_timeout, self.head_bytes).await else {
+                server.not_reached(Instant::now());
+                continue;
+            };
+            server.reached();
+            match self.exchange(server, connection, request, end).await {
+                Ok(response) => return Ok(response),
+                Err(Lost::Unsent(unsent)) => request = unsent,
+                Err(Lost::Hangup) => return Err(Failure::Broken),
+                Err(Lost::Failed(failure)) => return Err(failure),
+            }
+        }
+        Err(Failure::Unreachable)
+    }
+
+    async fn exchange(
+        &self,
+        server: &Arc<Server>,
+        connection: Connection,
+        request: Request<Outgoing>,
+        end: Moment,
+    ) -> Result<Response<Answer>, Lost> {
+        let meter = request.body().meter();
+        let mut lease = Lease::new(connection, server, self.idle_connections);
+        let Some(connection) = &mut lease.connection else { return Err(Lost::Unsent(request)) };
+        let response = self.head(connection, request, meter.as_deref(), end).await?;
+        Ok(response.map(|incoming| Answer::new(incoming, lease, meter, self.read_timeout, end)))
+    }
+
+    /// The answer's head. While the request's body moves, the answer isn't late.
+    async fn head(
+        &self,
+        connection: &mut Connection,
+        request: Request<Outgoing>,
+        meter: Option<&Meter>,
+        end: Moment,
+    ) -> Result<Response<Incoming>, Lost> {
+        let mut response = pin!(connection.sender.try_send_request(request));
+        let mut moved = 0;
+        loop {
+            let until = end.min(Moment::now() + self.read_timeout);
+            let Ok(outcome) = timeout_at(until, response.as_mut()).await else {
+                let now_moved = meter.map_or(0, Meter::moved);
+                if now_moved == moved || until == end {
+                    return Err(Lost::Failed(Failure::Timeout));
+                }
+                moved = now_moved;
+                continue;
+            };
+            return outcome.map_err(|mut lost| match lost.take_message() {
+                Some(request) => Lost::Unsent(request),
+                None => classify(lost.error()),
+            });
+        }
+    }
+}
+
+/// A copy to send again, of a request that asks for nothing but reading.
+fn spare(request: &Request<Outgoing>) -> Option<Request<Outgoing>> {
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if !is_safe || !request.body().is_empty() {
+        return None;
+    }
+    let mut copy = Request::new(Outgoing::Empty);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    Some(copy)
+}
+
+fn classify(error: &hyper::Error) -> Lost {
+    if let Some(fault) = error.source().and_then(|source| source.downcast_ref::<BodyFault>()) {
+        return Lost::Failed(Failure::Client(*fault));
+    }
+    if error.is_parse() || error.is_user() { Lost::Failed(Failure::Broken) } else { Lost::Hangup }
+}

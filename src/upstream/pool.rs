@@ -1,0 +1,98 @@
+//! Idle connections of this thread, the one used last first, so that those which aren't needed grow old.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::{Outgoing, Server};
+use crate::config::gateway::Scheme;
+
+/// Smallest read buffer that hyper takes.
+const BUFFER_MIN: usize = 8 * 1024;
+
+/// An open connection. Dropping it closes it at once, whatever it was doing.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) sender: http1::SendRequest<Outgoing>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+thread_local! {
+    static IDLE: RefCell<HashMap<u64, Vec<Idle>, foldhash::fast::RandomState>> = RefCell::default();
+}
+
+/// Takes an idle connection to `server`. One that still finishes its last exchange stays where it is.
+pub(super) fn take(server: &Server) -> Option<Connection> {
+    IDLE.with_borrow_mut(|idle| {
+        let stack = idle.get_mut(&server.id)?;
+        let position = stack.iter().rposition(|idle| idle.connection.sender.is_ready())?;
+        Some(stack.remove(position).connection)
+    })
+}
+
+/// Keeps a connection whose answer was read to its end, unless there are `most` already.
+pub(super) fn give(server: &Server, connection: Connection, most: usize, now: Instant) {
+    if connection.sender.is_closed() {
+        return;
+    }
+    IDLE.with_borrow_mut(|idle| {
+        let stack = idle.entry(server.id).or_default();
+        if stack.len() < most {
+            stack.push(Idle { connection, since: now });
+        }
+    });
+}
+
+/// Closes this thread's connections that have been idle for `timeout`, and forgets those that were closed on us.
+pub fn sweep(timeout: Duration, now: Instant) {
+    IDLE.with_borrow_mut(|idle| {
+        idle.retain(|_, stack| {
+            stack.retain(|idle| {
+                !idle.connection.sender.is_closed() && now.saturating_duration_since(idle.since) < timeout
+            });
+            !stack.is_empty()
+        });
+    });
+}
+
+/// Opens a connection.
+pub(super) async fn open(server: &Server, timeout: Duration, head_bytes: usize) -> io::Result<Connection> {
+    // Never in the clear what was meant to be encrypted.
+    if server.scheme() != Scheme::Http {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let connect = async {
+        match server.ip {
+            Some(ip) => TcpStream::connect(SocketAddr::new(ip, server.address.port)).await,
+            None => TcpStream::connect((server.address.host.as_str(), server.address.port)).await,
+        }
+    };
+    let stream = tokio::time::timeout(timeout, connect).await??;
+    stream.set_nodelay(true)?;
+    let handshake = http1::Builder::new()
+        .max_buf_size(head_bytes.max(BUFFER_MIN))
+        .max_header_size(head_bytes)
+        .handshake(TokioIo::new(stream));
+    let (sender, connection) = handshake.await.map_err(io::Error::other)?;
+    // An exchange learns of its connection's errors by itself.
+    let task = tokio::spawn(async move { drop(connection.await) });
+    Ok(Connection { sender, task })
+}
