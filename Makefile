@@ -1,0 +1,28 @@
+# `make test` runs every test; `make check` runs what is judged without running anything. CI calls both (.ci/run).
+
+.PHONY: test check fmt build loadtest churn
+
+# The runner is faster than `cargo test` and keeps tests apart; without it, and without a way to get it, `cargo test` does.
+test:
+	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest || true
+	@if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace; else cargo test --workspace; fi
+	cargo test --workspace --doc
+
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+fmt:
+	cargo fmt --all
+
+build:
+	cargo build --release --workspace
+
+# What a request costs on this machine. Nginx takes turns with the gateway where it is installed.
+loadtest: build
+	target/release/loadtest $$(test -x /usr/sbin/nginx && echo --nginx)
+
+# Rule files swapped under load: no request may fail, none may be judged by half of two sets.
+churn: build
+	target/release/loadtest --churn
