@@ -1,1 +1,3 @@
-//! (to come)
+//! The verbs, one file each: what they read from the command line and what they print.
+
+pub mod dev;
