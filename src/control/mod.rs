@@ -1,1 +1,4 @@
-//! (to come)
+//! The control plane: what changes the things that requests meet. Nothing here is on a request's path.
+
+pub mod fetch;
+pub mod keys;

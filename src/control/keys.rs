@@ -1,0 +1,335 @@
+//! Keeps each issuer's keys fresh, in the background: from a file, from a key set's URL, or by discovery.
+//!
+//! The first keys may be late and later ones may never come: a gateway starts without them, answers 503 for tokens
+//! that it can't judge, and keeps the last good set for a day. A key id that isn't known brings the next fetch
+//! forward, at most once a minute, and no request ever waits for one. A task ends when no snapshot holds its cell.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use super::fetch::{FetchError, Fetcher, is_tls};
+use crate::config::gateway::KeySource;
+use crate::request::Timestamp;
+use crate::token::{IssuerKind, KeyCell, KeySet, KeySetError, V2_TEMPLATE};
+
+/// Largest key file that is read.
+const FILE_MAX_BYTES: u64 = 256 * 1024;
+/// What metadata of Entra's version 1 calls its issuer; its tokens are taken where [`V2_TEMPLATE`] is configured.
+const ENTRA_V1_METADATA: &str = "https://sts.windows.net/{tenantid}/";
+
+/// Where one issuer's keys come from, and what discovery must say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The issuer's name in the configuration.
+    pub name: Arc<str>,
+    /// Its kind.
+    pub kind: IssuerKind,
+    /// The configured issuer, which metadata must repeat.
+    pub issuer: String,
+    /// File, URL or metadata.
+    pub keys: KeySource,
+}
+
+/// When keys are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cadence {
+    /// Between two good fetches over the network.
+    pub refresh: Duration,
+    /// Added to each, so that many gateways don't ask at once.
+    pub jitter: Duration,
+    /// Between two looks at a file.
+    pub file: Duration,
+    /// Least time from one fetch to another that an unknown key id asks for.
+    pub unknown_key: Duration,
+    /// After the first failure; doubled by each further one.
+    pub retry_first: Duration,
+    /// At most, after many.
+    pub retry_most: Duration,
+    /// How often it is looked whether something is due.
+    pub tick: Duration,
+}
+
+impl Default for Cadence {
+    fn default() -> Self {
+        Self {
+            refresh: Duration::from_secs(15 * 60),
+            jitter: Duration::ZERO,
+            file: Duration::from_secs(2),
+            unknown_key: Duration::from_secs(60),
+            retry_first: Duration::from_secs(1),
+            retry_most: Duration::from_secs(60),
+            tick: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Why no new keys were had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The document couldn't be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The file can't be read.
+    #[error("the key file can't be read")]
+    File(#[source] std::io::Error),
+    /// The file is larger than a key set.
+    #[error("the key file is too large")]
+    FileTooLarge,
+    /// The document is no key set.
+    #[error(transparent)]
+    KeySet(#[from] KeySetError),
+    /// The metadata isn't JSON with an issuer and a `jwks_uri`.
+    #[error("the metadata names no issuer and key set")]
+    Metadata,
+    /// The metadata is another issuer's.
+    #[error("the metadata is of another issuer")]
+    OtherIssuer,
+    /// The metadata came over TLS and its keys would not.
+    #[error("the metadata leads to keys without TLS")]
+    Downgrade,
+}
+
+/// The cells of all issuers. Asking again for the same source gives the same cell, so keys outlive a reload.
+pub struct Keyring {
+    fetcher: Fetcher,
+    cadence: Cadence,
+    cells: Mutex<Vec<Kept>>,
+}
+
+struct Kept {
+    source: Source,
+    cell: Weak<KeyCell>,
+}
+
+impl Keyring {
+    /// A ring without cells.
+    #[must_use]
+    pub fn new(fetcher: Fetcher, cadence: Cadence) -> Self {
+        Self { fetcher, cadence, cells: Mutex::default() }
+    }
+
+    /// The cell of a source, with a task that keeps it fresh for as long as someone holds it. Keys of a file are
+    /// read at once; others come when they come. Must be called on a runtime.
+    pub fn cell(&self, source: &Source) -> Arc<KeyCell> {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.retain(|kept| kept.cell.strong_count() > 0);
+        let known = cells.iter().find(|kept| kept.source == *source);
+        if let Some(cell) = known.and_then(|kept| kept.cell.upgrade()) {
+            return cell;
+        }
+        let cell = Arc::new(KeyCell::empty());
+        cells.push(Kept { source: source.clone(), cell: Arc::downgrade(&cell) });
+        if let KeySource::File(path) = &source.keys {
+            note(&cell, read_file(path));
+        }
+        let task = keep_fresh(source.clone(), Arc::downgrade(&cell), self.fetcher.clone(), self.cadence);
+        tokio::spawn(task);
+        cell
+    }
+}
+
+/// Keeps `cell` fresh until nobody else holds it.
+async fn keep_fresh(source: Source, cell: Weak<KeyCell>, fetcher: Fetcher, cadence: Cadence) {
+    let mut schedule = Schedule::new(matches!(source.keys, KeySource::File(_)), cadence, Instant::now());
+    while let Some(held) = cell.upgrade() {
+        if schedule.is_due(Instant::now(), || held.take_wanted()) {
+            let found = find(&source, &fetcher).await;
+            report(&source.name, &found, schedule.failures);
+            schedule.tried(Instant::now(), note(&held, found));
+        }
+        drop(held);
+        tokio::time::sleep(cadence.tick.min(cadence.file)).await;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    Good,
+    Failed,
+}
+
+/// Puts what was found into the cell; a failure leaves what it holds.
+fn note(cell: &KeyCell, found: Result<KeySet, KeysError>) -> Tried {
+    match found {
+        Ok(keys) => {
+            cell.publish(keys, now());
+            Tried::Good
+        }
+        Err(_) => {
+            cell.note_failure();
+            Tried::Failed
+        }
+    }
+}
+
+fn report(name: &str, found: &Result<KeySet, KeysError>, failures: u32) {
+    match found {
+        Ok(_) if failures > 0 => tracing::info!(issuer = name, "keys are fresh again"),
+        Ok(_) => {}
+        // Once per outage; the metrics count every try.
+        Err(error) if failures == 0 => {
+            tracing::warn!(issuer = name, error = error as &dyn std::error::Error, "keys can't be refreshed");
+        }
+        Err(_) => {}
+    }
+}
+
+/// When the next try is due: a value, so that it can be tested without waiting.
+#[derive(Debug)]
+struct Schedule {
+    cadence: Cadence,
+    is_file: bool,
+    next: Instant,
+    last: Option<Instant>,
+    failures: u32,
+}
+
+impl Schedule {
+    fn new(is_file: bool, cadence: Cadence, now: Instant) -> Self {
+        Self { cadence, is_file, next: now, last: None, failures: 0 }
+    }
+
+    /// `take_wanted` is asked only when a wish could be granted, so that one made too early isn't lost.
+    fn is_due(&self, now: Instant, take_wanted: impl FnOnce() -> bool) -> bool {
+        let may_hurry = self.last.is_none_or(|last| now.duration_since(last) >= self.cadence.unknown_key);
+        let hurried = may_hurry && self.failures == 0 && take_wanted();
+        hurried || now >= self.next
+    }
+
+    fn tried(&mut self, now: Instant, tried: Tried) {
+        self.last = Some(now);
+        let pause = match tried {
+            Tried::Good | Tried::Failed if self.is_file => self.cadence.file,
+            Tried::Good => self.cadence.refresh + self.cadence.jitter,
+            Tried::Failed => {
+                let doubled = self.cadence.retry_first * 2_u32.pow(self.failures.min(16));
+                doubled.min(self.cadence.retry_most)
+            }
+        };
+        self.failures = match tried {
+            Tried::Good => 0,
+            Tried::Failed => self.failures.saturating_add(1),
+        };
+        self.next = now + pause;
+    }
+}
+
+async fn find(source: &Source, fetcher: &Fetcher) -> Result<KeySet, KeysError> {
+    match &source.keys {
+        KeySource::File(path) => {
+            let path = path.clone();
+            let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+            read.unwrap_or_else(|error| Err(KeysError::File(std::io::Error::other(error))))
+        }
+        KeySource::Url(url) => Ok(KeySet::parse_jwks(&fetcher.get(url).await?)?),
+        KeySource::Metadata(url) => {
+            let jwks_uri = discover(source, &fetcher.get(url).await?)?;
+            if is_tls(url) && !is_tls(&jwks_uri) {
+                return Err(KeysError::Downgrade);
+            }
+            Ok(KeySet::parse_jwks(&fetcher.get(&jwks_uri).await?)?)
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<KeySet, KeysError> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(KeysError::File)?;
+    file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(KeysError::File)?;
+    if bytes.len() as u64 > FILE_MAX_BYTES {
+        return Err(KeysError::FileTooLarge);
+    }
+    Ok(KeySet::parse_jwks(&bytes)?)
+}
+
+/// The `jwks_uri` of metadata that is this issuer's own (OpenID Connect Discovery §4.3).
+fn discover(source: &Source, metadata: &[u8]) -> Result<String, KeysError> {
+    let metadata: Value = serde_json::from_slice(metadata).map_err(|_| KeysError::Metadata)?;
+    let text = |name: &str| metadata.get(name).and_then(Value::as_str).ok_or(KeysError::Metadata);
+    let found = text("issuer")?;
+    let is_template =
+        source.kind == IssuerKind::Entra && source.issuer.to_ascii_lowercase().contains("{tenantid}");
+    let same = match is_template {
+        true => found.eq_ignore_ascii_case(&source.issuer),
+        false => found == source.issuer,
+    };
+    let older = is_template
+        && source.issuer.eq_ignore_ascii_case(V2_TEMPLATE)
+        && found.eq_ignore_ascii_case(ENTRA_V1_METADATA);
+    if same || older { Ok(text("jwks_uri")?.to_owned()) } else { Err(KeysError::OtherIssuer) }
+}
+
+fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn failures_are_retried_later_and_later() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(false, Cadence::default(), start);
+        assert!(schedule.is_due(start, || false));
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            schedule.tried(start, Tried::Failed);
+            assert_eq!(schedule.next, start + Duration::from_secs(seconds));
+        }
+        schedule.tried(start, Tried::Good);
+        assert_eq!(schedule.next, start + 15 * MINUTE);
+        schedule.tried(start, Tried::Failed);
+        assert_eq!(schedule.next, start + Duration::from_secs(1));
+    }
+
+    #[test]
+    fn an_unknown_key_hurries_once_a_minute() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(false, Cadence::default(), start);
+        schedule.tried(start, Tried::Good);
+        assert!(!schedule.is_due(start + MINUTE / 2, || panic!("the wish must be kept for later")));
+        assert!(!schedule.is_due(start + MINUTE, || false));
+        assert!(schedule.is_due(start + MINUTE, || true));
+        schedule.tried(start + MINUTE, Tried::Failed);
+        assert!(!schedule.is_due(start + MINUTE, || true), "a failing provider isn't hurried");
+    }
+
+    #[test]
+    fn metadata_must_be_the_issuers_own() {
+        let source = |kind, issuer: &str| Source {
+            name: "sso".into(),
+            kind,
+            issuer: issuer.into(),
+            keys: KeySource::Url(String::new()),
+        };
+        let found = |source: &Source, issuer: &str| {
+            let metadata = json!({"issuer": issuer, "jwks_uri": "https://sso.example/keys"});
+            discover(source, metadata.to_string().as_bytes())
+        };
+        let realm = source(IssuerKind::Keycloak, "https://sso.example/realms/a");
+        assert_eq!(found(&realm, "https://sso.example/realms/a").unwrap(), "https://sso.example/keys");
+        for other in
+            ["https://sso.example/realms/b", "https://sso.example/realms/A", "https://sso.example/realms/a/"]
+        {
+            assert!(matches!(found(&realm, other), Err(KeysError::OtherIssuer)), "{other}");
+        }
+        let entra = source(IssuerKind::Entra, V2_TEMPLATE);
+        assert!(found(&entra, "https://login.microsoftonline.com/{TenantId}/v2.0").is_ok());
+        assert!(found(&entra, ENTRA_V1_METADATA).is_ok());
+        assert!(
+            found(&entra, "https://login.microsoftonline.com/452fb554-60fc-49fc-b403-9cabece4d68c/v2.0")
+                .is_err()
+        );
+        for broken in ["", "[]", "{}", r#"{"issuer":"https://sso.example/realms/a"}"#] {
+            assert!(matches!(discover(&realm, broken.as_bytes()), Err(KeysError::Metadata)), "{broken}");
+        }
+    }
+}
