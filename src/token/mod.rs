@@ -29,7 +29,7 @@ pub use jws::{HEADER_MAX_BYTES, KID_MAX_BYTES};
 pub use keys::{HeldKeys, KEYS_MAX, Key, KeyCell, KeySet, KeySetError, KeyStatus, STALE_AFTER_S};
 pub use verifier::{SetupError, Verifier};
 
-/// The issuer of development tokens.
+/// How the issuer of every development token begins.
 pub const DEV_ISSUER: &str = "urn:gatewarden:dev";
 /// How the id of every development key begins.
 pub const DEV_KEY_PREFIX: &str = "dev-";

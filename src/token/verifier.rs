@@ -113,7 +113,7 @@ impl Verifier {
             Some(_) => return Err(TokenError::Malformed.into()),
             None => return Err(TokenError::ClaimMissing.into()),
         };
-        let is_dev = iss == DEV_ISSUER
+        let is_dev = iss.starts_with(DEV_ISSUER)
             || parts.header.kid.as_deref().is_some_and(|kid| kid.starts_with(DEV_KEY_PREFIX));
         if is_dev && self.dev == DevTokens::Refused {
             return Err(TokenError::DevToken.into());
