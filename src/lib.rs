@@ -15,6 +15,7 @@
 //! | [`identity`] | verified token → principal, by kind of issuer |
 //! | [`route`] | host + path + method → operation |
 //! | [`policy`] | conditions, grants, the decision |
+//! | [`plumbing`] | the values of `gateway.toml`: listeners, issuers, upstreams, limits and their defaults |
 //! | [`headers`] | what is stripped, re-made and passed on, in both directions |
 //! | [`balance`] | which endpoint of an upstream comes next |
 //! | [`rejection`] | every refusal: its status, code and public text |
@@ -35,6 +36,7 @@ pub mod tenant;
 pub mod identity;
 pub mod route;
 pub mod policy;
+pub mod plumbing;
 pub mod headers;
 pub mod balance;
 pub mod rejection;

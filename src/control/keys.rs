@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::fetch::{FetchError, Fetcher, is_tls};
-use crate::config::gateway::KeySource;
+use crate::plumbing::KeySource;
 use crate::request::Timestamp;
 use crate::token::{IssuerKind, KeyCell, KeySet, KeySetError, V2_TEMPLATE};
 

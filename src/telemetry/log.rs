@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::gateway::LogFormat;
+use crate::plumbing::LogFormat;
 
 /// The environment variable that sets the level, in `tracing`'s filter language.
 pub const LEVEL_VARIABLE: &str = "GATEWARDEN_LOG";

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::balance;
-use crate::config::gateway::{Limits, Scheme, ServerAddress, UpstreamConfig};
+use crate::plumbing::{Limits, Scheme, ServerAddress, UpstreamConfig};
 
 pub use answer::Answer;
 pub use exchange::Failure;

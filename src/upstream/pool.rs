@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::{Outgoing, Server};
-use crate::config::gateway::Scheme;
+use crate::plumbing::Scheme;
 
 /// Smallest read buffer that hyper takes.
 const BUFFER_MIN: usize = 8 * 1024;

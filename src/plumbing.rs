@@ -1,13 +1,7 @@
 //! `gateway.toml` as plain values: listeners, issuers, upstreams, limits, and every default, in one place.
 //!
-//! How the file is read, and what is a mistake in it, stands in `read`. Nothing here opens a file or a socket:
+//! How the file is read, and what is a mistake in it, is `config::gateway`'s. Nothing here opens a file or a socket:
 //! a path is kept as the operator wrote it, already joined to the directory of `gateway.toml`.
-
-mod parts;
-mod read;
-#[cfg(test)]
-mod tests;
-mod units;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -17,8 +11,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::token::IssuerKind;
-
-pub use read::read;
 
 /// Everything that `gateway.toml` says, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]

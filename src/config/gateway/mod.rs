@@ -1,0 +1,10 @@
+//! `gateway.toml` → [`plumbing`](crate::plumbing): what each key means, and what is a mistake in it.
+
+mod parts;
+mod read;
+#[cfg(test)]
+mod tests;
+mod units;
+
+pub use crate::plumbing::*;
+pub use read::read;
