@@ -1,0 +1,12 @@
+//! The integration tests: one binary, one module per room of the house.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test says what it expects by failing"
+)]
+
+mod keys;
+mod tokens;
