@@ -7,53 +7,7 @@ use std::time::Duration;
 
 use http::Method;
 
-/// What the decision rested on, gathered on the way; small and cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Evidence {
-    /// The app whose operation it is.
-    pub app: Option<Arc<str>>,
-    /// The operation's path template; never the path itself.
-    pub route: Option<Arc<str>>,
-    /// The acting tenant's name, once the rules have proven that the caller may act there.
-    pub tenant: Option<Arc<str>>,
-    /// The issuer's name in the configuration: of a verified token, or of the one a bad token named.
-    pub issuer: Option<Arc<str>>,
-    /// The caller's `sub`, verified.
-    pub subject: Option<Arc<str>>,
-    /// What the policy decided, once it did.
-    pub verdict: Option<Verdict>,
-    /// Where the grant or the failing rule stands: `rules/calling.toml:41`.
-    pub rule: Option<Arc<str>>,
-}
-
-/// The policy's answer as metrics count it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// Allow or deny.
-    pub effect: Effect,
-    /// Why: a word from a closed set.
-    pub reason: &'static str,
-}
-
-/// Allow or deny.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Forwarded.
-    Allow,
-    /// Refused.
-    Deny,
-}
-
-impl Effect {
-    /// The metric label.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-        }
-    }
-}
+pub use crate::authorize::{Effect, Evidence, Verdict};
 
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,1 +1,4 @@
-//! (to come)
+//! What compiled rules mean: who may reach an operation under which conditions, as tables and lists. It reads
+//! snapshots and prints nothing; `cli` does.
+
+pub mod guard;

@@ -2,12 +2,17 @@
 //! and only what compiled whole is ever used. Reading files, watching them and publishing the result are
 //! `control`'s work.
 
+mod compile;
 pub mod diagnostic;
+mod lines;
+mod rules;
+mod tenants;
 pub mod gateway;
 pub mod raw;
 
 use std::sync::Arc;
 
+pub use compile::{Carried, Compiled, Trust, compile};
 pub use diagnostic::{Diagnostic, Diagnostics, Span};
 
 /// What a file is for.

@@ -83,7 +83,7 @@ struct Key {
 impl Key {
     fn of(outcome: &Outcome) -> Self {
         Self {
-            evidence: Evidence { subject: None, rule: None, ..outcome.evidence.clone() },
+            evidence: Evidence { caller: None, rule: None, judged: None, ..outcome.evidence.clone() },
             upstream: outcome.upstream_name.clone(),
             method: method(outcome),
             status: outcome.status,

@@ -2,6 +2,9 @@
 
 use super::super::diagnostic::{Diagnostics, Severity, Style};
 use super::super::{FileKind, SourceFile};
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::*;
 
 fn read_text(text: &str) -> (GatewayConfig, Diagnostics, String) {

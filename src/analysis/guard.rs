@@ -1,0 +1,148 @@
+//! The guard of a role on an operation: all its grants' conditions together, held against another guard by a truth
+//! table over the leaves. Three-valued like the conditions themselves, so that unknown facts count too.
+
+use crate::policy::{Access, App, Condition, Leaf, Operation, Truth};
+
+/// More leaves than this make a table too large to build at load: 3^12 rows.
+const LEAVES_MAX: usize = 12;
+
+/// What a role has of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No grant at all.
+    Nothing,
+    /// A grant without a condition.
+    Sure,
+    /// Grants under conditions.
+    Conditional,
+}
+
+/// What `role` (and what everyone has) grants of an operation.
+#[must_use]
+pub fn standing(app: &App, role: usize, operation: &Operation) -> Standing {
+    let guards = guards(app, role, operation);
+    if guards.is_empty() {
+        Standing::Nothing
+    } else if guards.iter().any(|conditions| conditions.is_empty()) {
+        Standing::Sure
+    } else {
+        Standing::Conditional
+    }
+}
+
+/// The conditions of each grant that `role`, or `anyone`, has of an operation.
+#[must_use]
+pub fn guards<'a>(app: &'a App, role: usize, operation: &'a Operation) -> Vec<&'a [usize]> {
+    let mut guards = Vec::new();
+    let roles = [Some(role), app.anyone.filter(|anyone| *anyone != role)];
+    for row in roles.into_iter().flatten().filter_map(|role| app.roles.get(role)) {
+        for permission in operation.permissions() {
+            guards.extend(row.grants_of(permission).iter().map(|grant| &*grant.conditions));
+        }
+    }
+    guards
+}
+
+/// How a role's guard compares with an expectation, over every row of the truth table in which `require` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The guard holds in all of them.
+    Always,
+    /// In none of them.
+    Never,
+    /// In exactly those in which the expected conditions hold.
+    AsExpected,
+    /// Otherwise.
+    Otherwise,
+    /// There are too many leaves to say.
+    TooMany,
+}
+
+/// Holds a role's guard on an operation against conditions that must all hold, of which the role's own `only` is
+/// taken for granted if `expected` leaves it out.
+#[must_use]
+pub fn compare(app: &App, role: usize, operation: &Operation, expected: &[usize]) -> Verdict {
+    let guards = guards(app, role, operation);
+    if guards.is_empty() {
+        return Verdict::Never;
+    }
+    let required = required(app, operation);
+    let only = app.roles.get(role).and_then(|role| role.only);
+    let mut leaves: Vec<&Leaf> = Vec::new();
+    let mentioned = guards.iter().flat_map(|own| own.iter()).chain(&required).chain(expected).chain(&only);
+    for condition in mentioned.filter_map(|index| app.conditions.get(*index)) {
+        condition.condition.leaves(&app.conditions, &mut |leaf| {
+            if !leaves.contains(&leaf) {
+                leaves.push(leaf);
+            }
+        });
+    }
+    if leaves.len() > LEAVES_MAX {
+        return Verdict::TooMany;
+    }
+    let (mut always, mut never, mut exact, mut within_only) = (true, true, true, true);
+    let mut row = vec![Truth::Holds; leaves.len()];
+    loop {
+        let all = |conditions: &[usize]| conditions.iter().all(|index| holds(app, *index, &leaves, &row));
+        if all(&required) {
+            let granted = guards.iter().any(|conditions| all(conditions));
+            let wanted = all(expected);
+            always &= granted;
+            never &= !granted;
+            exact &= granted == wanted;
+            if only.is_none_or(|only| holds(app, only, &leaves, &row)) {
+                within_only &= granted == wanted;
+            }
+        }
+        if !advance(&mut row) {
+            break;
+        }
+    }
+    match (always, never, exact || within_only) {
+        (true, ..) => Verdict::Always,
+        (_, true, _) => Verdict::Never,
+        (_, _, true) => Verdict::AsExpected,
+        _ => Verdict::Otherwise,
+    }
+}
+
+/// Every requirement that an operation is under, the one that proves the tenant included.
+#[must_use]
+pub fn required(app: &App, operation: &Operation) -> Vec<usize> {
+    let own: &[usize] = match &operation.access {
+        Access::Public => &[],
+        Access::Guarded { requirements, .. } => requirements,
+    };
+    let proven_by = match &app.tenant {
+        crate::policy::TenantRule::From { proven_by, .. } => *proven_by,
+        crate::policy::TenantRule::Constant(_) => None,
+    };
+    let all = proven_by.into_iter().chain(own.iter().copied());
+    all.filter_map(|index| app.requirements.get(index)).map(|requirement| requirement.condition).collect()
+}
+
+fn holds(app: &App, condition: usize, leaves: &[&Leaf], row: &[Truth]) -> bool {
+    let Some(named) = app.conditions.get(condition) else { return false };
+    let condition: &Condition = &named.condition;
+    let truth = condition.truth(&app.conditions, &mut |leaf| {
+        let at = leaves.iter().position(|own| *own == leaf);
+        at.and_then(|at| row.get(at)).copied().unwrap_or(Truth::Unknown)
+    });
+    truth == Truth::Holds
+}
+
+/// The next row of the table, counting in base three; false after the last.
+fn advance(row: &mut [Truth]) -> bool {
+    for cell in row {
+        *cell = match cell {
+            Truth::Holds => Truth::Fails,
+            Truth::Fails => Truth::Unknown,
+            Truth::Unknown => {
+                *cell = Truth::Holds;
+                continue;
+            }
+        };
+        return true;
+    }
+    false
+}

@@ -1,0 +1,169 @@
+//! All files → one snapshot, or every mistake in them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::diagnostic::{Diagnostic, Diagnostics, code};
+use super::lines::Lines;
+use super::raw::{self, Table};
+use super::rules::{self, Context};
+use super::{FileKind, Sources, gateway, tenants};
+use crate::plumbing::{GatewayConfig, IssuerConfig};
+use crate::snapshot::Snapshot;
+use crate::token::{Algorithm, CacheLimits, DevTokens, Issuer, KeyCell, Verifier};
+
+/// What a new snapshot takes over from the running one.
+#[derive(Debug)]
+pub struct Carried<'c> {
+    /// The snapshot that judges now: its keys and its verified tokens are kept where their issuer is the same.
+    pub previous: Option<&'c Snapshot>,
+    /// Whose tokens count.
+    pub trust: Trust,
+}
+
+/// Whose tokens count.
+#[derive(Debug)]
+pub enum Trust {
+    /// The issuers of `gateway.toml`.
+    Configured,
+    /// The development issuer in their place: the `dev` verb, with demo apps behind it.
+    Development(Vec<Issuer>),
+}
+
+impl Carried<'_> {
+    /// Nothing taken over.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { previous: None, trust: Trust::Configured }
+    }
+}
+
+/// A compiled set with what there is to say about it.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// Warnings and notes; no errors.
+    pub remarks: Diagnostics,
+}
+
+/// Compiles everything, or nothing: one error anywhere refuses the whole set.
+pub fn compile(sources: &Sources, carried: Carried<'_>) -> Result<Compiled, Diagnostics> {
+    let mut diagnostics = Diagnostics::default();
+    let config = read_gateway(sources, &mut diagnostics);
+    let tables: Vec<(u32, FileKind, Table, Lines)> = sources
+        .files
+        .iter()
+        .zip(0u32..)
+        .filter(|(file, _)| file.kind != FileKind::Gateway)
+        .map(|(file, index)| {
+            (index, file.kind, raw::parse(index, &file.text, &mut diagnostics), Lines::of(file))
+        })
+        .collect();
+    let tenants_table =
+        tables.iter().find(|(_, kind, ..)| *kind == FileKind::Tenants).map(|(_, _, table, _)| table);
+    let tenants = tenants_table.map(|table| tenants::read(table, &mut diagnostics)).unwrap_or_default();
+    let issuers: Vec<Arc<str>> = config.issuers.iter().map(|issuer| issuer.name.clone()).collect();
+    let outline = tenants.outline();
+    let context = Context { issuers: &issuers, upstreams: &config.upstreams, directory: &outline };
+    let rule_files = tables.iter().filter(|(_, kind, ..)| *kind == FileKind::Rules);
+    let drafts: Vec<_> = rule_files
+        .clone()
+        .filter_map(|(index, _, table, lines)| rules::read(*index, table, lines, context, &mut diagnostics))
+        .collect();
+    if rule_files.count() == 0 {
+        diagnostics.push(
+            Diagnostic::error(code::UNREADABLE, "there is no rule file")
+                .help("a directory without rules would refuse everything; is it the right one?"),
+        );
+    }
+    let mut declared: tenants::Declared = Vec::new();
+    for draft in &drafts {
+        declared.extend(rules::settings(draft).map(|(name, kind)| (draft.name.clone(), name.into(), kind)));
+    }
+    let names: Vec<Arc<str>> = drafts.iter().map(|draft| draft.name.clone()).collect();
+    let directory = tenants.finish(&declared, &names, &mut diagnostics);
+    let context = Context { directory: &directory, ..context };
+    let (linked, routes) = rules::link(drafts, context, &mut diagnostics);
+    let verifier = match carried.trust {
+        Trust::Configured => configured(&config, carried.previous),
+        Trust::Development(issuers) => verifier(issuers, DevTokens::Accepted, &config, carried.previous),
+    };
+    let verifier = verifier.map_err(|why| diagnostics.push(Diagnostic::error(code::BAD_VALUE, why))).ok();
+    diagnostics.sort();
+    match verifier {
+        Some(verifier) if diagnostics.errors() == 0 => {
+            let snapshot = Snapshot {
+                revision: carried.previous.map_or(1, |previous| previous.revision + 1),
+                hash: sources.hash.as_str().into(),
+                gateway: config,
+                verifier,
+                directory,
+                apps: linked.into_iter().collect(),
+                routes,
+            };
+            Ok(Compiled { snapshot, remarks: diagnostics })
+        }
+        _ => Err(diagnostics),
+    }
+}
+
+fn read_gateway(sources: &Sources, diagnostics: &mut Diagnostics) -> GatewayConfig {
+    let file = sources.files.iter().zip(0u32..).find(|(file, _)| file.kind == FileKind::Gateway);
+    match file {
+        Some((file, index)) => gateway::read(index, file, diagnostics),
+        None => {
+            diagnostics.push(Diagnostic::error(code::UNREADABLE, "there is no gateway.toml"));
+            let empty = super::SourceFile {
+                kind: FileKind::Gateway,
+                path: "gateway.toml".into(),
+                text: String::new(),
+            };
+            gateway::read(0, &empty, &mut Diagnostics::default())
+        }
+    }
+}
+
+/// The verifier of the configured issuers. An issuer whose configuration is the same keeps its fetched keys.
+fn configured(config: &GatewayConfig, previous: Option<&Snapshot>) -> Result<Verifier, String> {
+    let held: HashMap<&str, (&IssuerConfig, Arc<KeyCell>)> = previous
+        .into_iter()
+        .flat_map(|snapshot| {
+            let keys = |name: &str| {
+                snapshot.verifier.issuers().find(|own| *own.name == *name).map(|own| own.keys.clone())
+            };
+            snapshot.gateway.issuers.iter().filter_map(move |own| Some((&*own.name, (own, keys(&own.name)?))))
+        })
+        .collect();
+    let issuer = |own: &IssuerConfig| -> Result<Issuer, String> {
+        let kept =
+            held.get(&*own.name).filter(|(before, _)| before.keys == own.keys && before.issuer == own.issuer);
+        let algorithms: Result<Vec<Algorithm>, _> = own.algorithms.iter().map(|name| name.parse()).collect();
+        Ok(Issuer {
+            name: own.name.clone(),
+            kind: own.kind,
+            issuer: own.issuer.clone(),
+            audience: own.audience.clone(),
+            algorithms: algorithms
+                .map_err(|_| format!("issuer `{}` names an unknown algorithm", own.name))?,
+            leeway_s: own.leeway.as_secs(),
+            keys: kept.map_or_else(|| Arc::new(KeyCell::empty()), |(_, keys)| keys.clone()),
+        })
+    };
+    let issuers = config.issuers.iter().map(issuer).collect::<Result<Vec<_>, _>>()?;
+    verifier(issuers, DevTokens::Refused, config, previous)
+}
+
+fn verifier(
+    issuers: Vec<Issuer>,
+    dev: DevTokens,
+    config: &GatewayConfig,
+    previous: Option<&Snapshot>,
+) -> Result<Verifier, String> {
+    let limits = CacheLimits { entries: config.limits.cached_tokens, ..CacheLimits::default() };
+    match previous {
+        Some(snapshot) => snapshot.verifier.carry(issuers),
+        None => Verifier::new(issuers, dev, limits),
+    }
+    .map_err(|error| error.to_string())
+}

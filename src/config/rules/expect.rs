@@ -1,0 +1,227 @@
+//! A compiled app against what its file says must be: `[never]` and `[expect]`, at every load.
+
+use super::super::diagnostic::{Diagnostic, Diagnostics, code};
+use super::super::raw::{Entry, Text};
+use super::Draft;
+use crate::analysis::guard::{self, Standing, Verdict};
+use crate::policy::{App, Operation};
+use crate::request::CanonicalPath;
+use crate::route::{Segment, Template, Verb};
+
+/// Runs both tables.
+pub(super) fn check(app: &App, draft: &Draft<'_>, diagnostics: &mut Diagnostics) {
+    for row in draft.never.map_or(&[][..], |table| &table.entries) {
+        never(app, draft, row, diagnostics);
+    }
+    for row in draft.expect.map_or(&[][..], |table| &table.entries) {
+        expect(app, draft, row, diagnostics);
+    }
+}
+
+fn role(app: &App, text: Text<'_>, name: &str, diagnostics: &mut Diagnostics) -> Option<usize> {
+    let found = app.role(name).map(|(index, _)| index);
+    if found.is_none() {
+        let span = if name.is_empty() { text.inner() } else { text.part(name) };
+        diagnostics.push(
+            Diagnostic::error(code::UNKNOWN_ROLE, format!("unknown role `{name}`"))
+                .at(span, "not declared in [role]")
+                .nearest(span, name, app.roles.iter().map(|role| &*role.name)),
+        );
+    }
+    found
+}
+
+/// `role = [patterns]`: the role, with what anyone has, may never hold any of them, whatever the conditions.
+fn never(app: &App, draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagnostics) {
+    let Some(role) = role(app, Text::of_key(row), &row.key, diagnostics) else { return };
+    for text in row.value.texts(diagnostics).unwrap_or_default() {
+        let Some(matching) = pattern(app, draft, text, diagnostics) else { continue };
+        let broken = matching.iter().filter_map(|index| app.operations.get(*index));
+        let Some(operation) =
+            broken.into_iter().find(|operation| guard::standing(app, role, operation) != Standing::Nothing)
+        else {
+            continue;
+        };
+        let message =
+            format!("`{}` may `{} {}`, which [never] rules out", row.key, operation.verb, operation.template);
+        let granting = granting_place(app, role, operation);
+        diagnostics.push(
+            Diagnostic::error(code::NEVER, message)
+                .at(text.inner(), "never")
+                .help(format!("it is granted at {granting}")),
+        );
+    }
+}
+
+fn granting_place(app: &App, role: usize, operation: &Operation) -> String {
+    let roles = [Some(role), app.anyone];
+    let rows = roles.into_iter().flatten().filter_map(|role| app.roles.get(role));
+    let mut grants = rows.flat_map(|row| operation.permissions().flat_map(move |id| row.grants_of(id)));
+    grants.next().map_or_else(String::new, |grant| grant.place.to_string())
+}
+
+/// The operations that a pattern of `[never]` means: `resource#scope`, `METHOD /path`, `METHOD *`, `* /path...`.
+fn pattern(
+    app: &App,
+    draft: &Draft<'_>,
+    text: Text<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<usize>> {
+    let operations = || app.operations.iter().enumerate();
+    let unknown = |diagnostics: &mut Diagnostics| {
+        let names = app.permissions.iter().map(|(_, permission)| &*permission.name);
+        diagnostics.push(
+            Diagnostic::error(
+                code::UNKNOWN_OPERATION,
+                format!("`{}` is nothing that this file has", text.value),
+            )
+            .at(text.inner(), "expected `resource#scope`, `METHOD /path` or `METHOD *`")
+            .nearest(text.inner(), text.value, names),
+        );
+        None
+    };
+    let Some((method, path)) = text.value.split_once(' ').filter(|(_, path)| path.starts_with(['/', '*']))
+    else {
+        let Some((id, _)) = app.permissions.iter().find(|(_, permission)| *permission.name == *text.value)
+        else {
+            return unknown(diagnostics);
+        };
+        return Some(
+            operations()
+                .filter(|(_, own)| own.permissions().any(|own| own == *id))
+                .map(|(index, _)| index)
+                .collect(),
+        );
+    };
+    let verb = Verb::parse(method);
+    if verb.is_none() && method != "*" {
+        return unknown(diagnostics);
+    }
+    let of_verb = |own: &Operation| verb.is_none_or(|verb| verb == own.verb);
+    if path == "*" {
+        return Some(operations().filter(|(_, own)| of_verb(own)).map(|(index, _)| index).collect());
+    }
+    let (path, below) = path.strip_suffix("...").map_or((path, false), |path| (path, true));
+    let template = Template::parse(&super::join(&draft.base, path)).ok();
+    let fits = |own: &Template| match &template {
+        Some(wanted) if below => own.segments().starts_with(wanted.segments()),
+        Some(wanted) => own.same_shape(wanted),
+        None => false,
+    };
+    let found: Vec<usize> =
+        operations().filter(|(_, own)| of_verb(own) && fits(&own.template)).map(|(index, _)| index).collect();
+    if found.is_empty() { unknown(diagnostics) } else { Some(found) }
+}
+
+/// `"role METHOD /path" = "allow" | "deny" | "if cond, cond"`.
+fn expect(app: &App, draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagnostics) {
+    let key = Text::of_key(row);
+    let Some((name, verb, path)) = split(key.value) else {
+        let message = "an expectation is `role METHOD /path`";
+        diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(key.inner(), ""));
+        return;
+    };
+    let Some(answer) = row.value.text(diagnostics) else { return };
+    let Some(role) = role(app, key, name, diagnostics) else { return };
+    let Some(operation) = find(app, draft, verb, path) else {
+        if answer.value != "deny" {
+            let message = format!("no operation is `{verb} {path}`");
+            diagnostics.push(Diagnostic::error(code::UNKNOWN_OPERATION, message).at(key.part(path), ""));
+        }
+        return;
+    };
+    let conditions = match answer.value.split_once(' ') {
+        Some(("if", list)) => {
+            let names = list.split(',').map(str::trim);
+            let found: Vec<_> =
+                names.map(|name| super::conditions::by_name(draft, answer, name, diagnostics)).collect();
+            match found.into_iter().collect::<Option<Vec<_>>>() {
+                Some(conditions) => conditions,
+                None => return,
+            }
+        }
+        None if matches!(answer.value, "allow" | "deny") => Vec::new(),
+        _ => {
+            diagnostics.push(
+                Diagnostic::error(code::BAD_VALUE, format!("`{}` is no answer", answer.value))
+                    .at(answer.inner(), "expected `allow`, `deny` or `if condition, condition`")
+                    .nearest(answer.inner(), answer.value, ["allow", "deny"]),
+            );
+            return;
+        }
+    };
+    let verdict = guard::compare(app, role, operation, &conditions);
+    let met = match (answer.value, verdict) {
+        ("allow", Verdict::Always) | ("deny", Verdict::Never) => true,
+        ("allow" | "deny", _) => false,
+        (_, verdict) => verdict == Verdict::AsExpected,
+    };
+    if !met {
+        let (found, place) = describe(app, role, operation, verdict);
+        diagnostics.push(
+            Diagnostic::error(
+                code::EXPECT,
+                format!("expected `{}`, but the rules say {found}", answer.value),
+            )
+            .at(answer.inner(), format!("`{} {}`", operation.verb, operation.template))
+            .help(place),
+        );
+    }
+}
+
+fn describe(app: &App, role: usize, operation: &Operation, verdict: Verdict) -> (String, String) {
+    let place = match granting_place(app, role, operation) {
+        place if place.is_empty() => {
+            format!("no grant of this role permits it; it is declared at {}", operation.place)
+        }
+        place => format!("it is granted at {place}"),
+    };
+    let guards: Vec<String> = guard::guards(app, role, operation)
+        .iter()
+        .map(|conditions| {
+            let names = conditions
+                .iter()
+                .filter_map(|index| app.conditions.get(*index))
+                .map(|own| own.name.to_string());
+            names.collect::<Vec<_>>().join(", ")
+        })
+        .collect();
+    let found = match verdict {
+        Verdict::Always => "`allow`".to_owned(),
+        Verdict::Never => "`deny`".to_owned(),
+        Verdict::TooMany => "something that rests on too many tests to be compared".to_owned(),
+        Verdict::AsExpected | Verdict::Otherwise => format!("`if {}`", guards.join("` or `if ")),
+    };
+    (found, place)
+}
+
+fn split(key: &str) -> Option<(&str, Verb, &str)> {
+    let (before, path) = key.rsplit_once(' ')?;
+    let (role, method) = before.rsplit_once(' ')?;
+    Some((role, Verb::parse(method)?, path))
+}
+
+/// The operation of a path that is relative to the base; a parameter of the base stands for itself.
+fn find<'a>(app: &'a App, draft: &Draft<'_>, verb: Verb, path: &str) -> Option<&'a Operation> {
+    let full = super::join(&draft.base, path).replace(['{', '}'], "");
+    let path = CanonicalPath::parse(&full).ok()?;
+    let matches = |own: &&Operation| {
+        let segments = own.template.segments();
+        let exact = segments.len() == path.segments().len()
+            || own.template.ends_in_rest() && segments.len() <= path.segments().len();
+        own.verb == verb
+            && exact
+            && segments.iter().zip(path.segments()).all(|(own, given)| match own {
+                Segment::Literal(text) => **text == **given,
+                Segment::Parameter(_) | Segment::Rest(_) => true,
+            })
+    };
+    let literal_count = |own: &&Operation| {
+        own.template
+            .segments()
+            .iter()
+            .map(|segment| matches!(segment, Segment::Literal(_)))
+            .collect::<Vec<_>>()
+    };
+    app.operations.iter().filter(matches).max_by_key(literal_count)
+}

@@ -1,0 +1,576 @@
+//! The guards at the top of a rule file: what the app is, whose tokens and which tenant it takes, the facts that its
+//! conditions read, and what every operation requires.
+
+use std::collections::HashMap;
+
+use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
+use super::super::lines::Lines;
+use super::super::raw::{Entry, Fields, Node, Raw, Table, Text};
+use super::conditions::{self, literal};
+use super::{Context, Draft, OnPattern, RequirementDraft};
+use crate::fact::{Default, Fact, Literal, Source, Type};
+use crate::plumbing::Place;
+use crate::policy::{Requirement, TenantRule, TokenHandling};
+use crate::request::{CanonicalPath, Host};
+use crate::route::Segment;
+
+/// Reads what the app is. `None` if it has no name or issuer.
+pub(super) fn read<'n>(
+    file: u32,
+    fields: &mut Fields<'n>,
+    lines: &'n Lines,
+    context: Context<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Draft<'n>> {
+    let start = Span { file, start: 0, end: 0 };
+    let name = fields.require("app", start, diagnostics).and_then(|node| node.text(diagnostics));
+    let issuer = fields.require("issuer", start, diagnostics).and_then(|node| node.text(diagnostics));
+    let hosts = hosts(fields, diagnostics);
+    let base_node = fields.take("base");
+    let base = base_node.and_then(|node| node.text(diagnostics)).map(|text| prefix(text, diagnostics));
+    let base: Box<str> = base.flatten().unwrap_or_default();
+    let (owns, shared_with) = (fields.take("owns"), fields.take("shared-with"));
+    let owns = owns_of(owns, base_node, &base, &hosts, diagnostics);
+    let shared_with = shared_with.and_then(|node| node.texts(diagnostics)).unwrap_or_default();
+    let authorization = authorization(fields, diagnostics);
+    let (name, issuer) = (name?, issuer?);
+    if !is_name(name.value) {
+        diagnostics.push(
+            Diagnostic::error(code::BAD_VALUE, "an app's name is lower-case letters, digits and `-`")
+                .at(name.inner(), ""),
+        );
+    }
+    let known = context.issuers.iter().find(|known| ***known == *issuer.value).cloned();
+    if known.is_none() {
+        let names = context.issuers.iter().map(|name| &**name);
+        diagnostics.push(
+            Diagnostic::error(code::UNKNOWN_ISSUER, format!("unknown issuer `{}`", issuer.value))
+                .at(issuer.inner(), "gateway.toml has no such [issuers] row")
+                .nearest(issuer.inner(), issuer.value, names),
+        );
+    }
+    Some(Draft {
+        name: name.value.into(),
+        name_span: name.inner(),
+        hosts,
+        base,
+        owns,
+        shared_with: shared_with.iter().map(|text| (text.value.into(), text.inner())).collect(),
+        issuer: known.unwrap_or_else(|| issuer.value.into()),
+        roles_fact: None,
+        tenant: None,
+        isolation: None,
+        authorization,
+        facts: Vec::new(),
+        fact_names: HashMap::new(),
+        conditions: Vec::new(),
+        condition_names: HashMap::new(),
+        requirements: Vec::new(),
+        permissions: Vec::new(),
+        resources: Vec::new(),
+        roles: Vec::new(),
+        features: Vec::new(),
+        operations: Vec::new(),
+        by_route: HashMap::new(),
+        never: None,
+        expect: None,
+        lines,
+    })
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn hosts(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Vec<Box<str>> {
+    let texts = fields.take("hosts").and_then(|node| node.texts(diagnostics)).unwrap_or_default();
+    let mut hosts = Vec::new();
+    for text in texts {
+        match Host::parse(text.value) {
+            Ok(host) if host.as_str() == text.value => hosts.push(host.as_str().into()),
+            _ => diagnostics.push(
+                Diagnostic::error(code::BAD_VALUE, "a host is a lower-case name without a port")
+                    .at(text.inner(), ""),
+            ),
+        }
+    }
+    hosts
+}
+
+/// A path prefix without a trailing slash; the root is empty. Templates are allowed in a base, not in `owns`.
+fn prefix(text: Text<'_>, diagnostics: &mut Diagnostics) -> Option<Box<str>> {
+    let trimmed = if text.value == "/" { "" } else { text.value };
+    match crate::route::Template::parse(text.value) {
+        Ok(template) if !template.ends_in_rest() => Some(trimmed.into()),
+        _ => {
+            let message = "a prefix begins with `/` and doesn't end in one";
+            diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(text.inner(), ""));
+            None
+        }
+    }
+}
+
+fn owns_of(
+    owns: Option<&Node>,
+    base_node: Option<&Node>,
+    base: &str,
+    hosts: &[Box<str>],
+    diagnostics: &mut Diagnostics,
+) -> Vec<(Place, Span)> {
+    let mut prefixes: Vec<(String, Span)> = Vec::new();
+    match (owns.and_then(|node| node.texts(diagnostics)), base_node) {
+        (Some(texts), _) => {
+            for text in texts {
+                let literal = CanonicalPath::parse(text.value).is_ok();
+                let unslashed = text.value == "/" || !text.value.ends_with('/');
+                if literal && unslashed {
+                    prefixes.push((text.value.into(), text.inner()));
+                } else {
+                    let message = "an owned prefix begins with `/`, has no parameters and doesn't end in `/`";
+                    diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(text.inner(), ""));
+                }
+            }
+        }
+        // The literal part of the base: `/connect/t/{tenant}` owns `/connect/t`.
+        (None, Some(node)) => {
+            let literal = base.split("/{").next().unwrap_or(base);
+            prefixes.push((if literal.is_empty() { "/".into() } else { literal.into() }, node.span));
+        }
+        (None, None) => {}
+    }
+    let on_hosts = |(prefix, span): (String, Span)| -> Vec<(Place, Span)> {
+        if hosts.is_empty() {
+            return vec![(Place { host: None, prefix }, span)];
+        }
+        hosts
+            .iter()
+            .map(|host| (Place { host: Some(host.to_string()), prefix: prefix.clone() }, span))
+            .collect()
+    };
+    prefixes.into_iter().flat_map(on_hosts).collect()
+}
+
+fn authorization(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> TokenHandling {
+    match fields.take("authorization").and_then(|node| node.text(diagnostics)) {
+        None => TokenHandling::Pass,
+        Some(text) => match text.value {
+            "pass" => TokenHandling::Pass,
+            "strip" => TokenHandling::Strip,
+            other => {
+                diagnostics.push(
+                    Diagnostic::error(code::BAD_VALUE, format!("`{other}` is neither `pass` nor `strip`"))
+                        .at(text.inner(), "")
+                        .nearest(text.inner(), other, ["pass", "strip"]),
+                );
+                TokenHandling::Strip
+            }
+        },
+    }
+}
+
+/// Reads `[facts.*]`.
+pub(super) fn facts(draft: &mut Draft<'_>, entry: Option<&Entry>, diagnostics: &mut Diagnostics) {
+    const SOURCES: [&str; 5] = ["token", "tenant", "path", "query", "header"];
+    let ids = Fact {
+        name: "tenant.ids".into(),
+        source: Source::Tenant("ids".into()),
+        kind: Type::Set,
+        default: None,
+    };
+    draft.declare(ids);
+    let Some(table) = entry.and_then(|entry| entry.value.table(diagnostics)) else { return };
+    let mut defaults = Vec::new();
+    for namespace in &table.entries {
+        let Some(inner) = namespace.value.table(diagnostics) else { continue };
+        if SOURCES.contains(&namespace.key.as_str()) {
+            declare_all(draft, &namespace.key, "", inner, &mut defaults, diagnostics);
+        } else if namespace.key == "body" || inner.get("get").is_some() {
+            super::not_supported(namespace, diagnostics);
+        } else {
+            let message = format!("`{}` is no source of facts", namespace.key);
+            diagnostics.push(
+                Diagnostic::error(code::UNKNOWN_KEY, message)
+                    .at(namespace.span, "means nothing here")
+                    .nearest(namespace.span, &namespace.key, SOURCES),
+            );
+        }
+    }
+    for (fact, node) in defaults {
+        default(draft, fact, node, diagnostics);
+    }
+}
+
+fn declare_all<'n>(
+    draft: &mut Draft<'_>,
+    namespace: &str,
+    path: &str,
+    table: &'n Table,
+    defaults: &mut Vec<(usize, &'n Node)>,
+    diagnostics: &mut Diagnostics,
+) {
+    for own in &table.entries {
+        let path = if path.is_empty() { own.key.clone() } else { format!("{path}.{}", own.key) };
+        match &own.value.value {
+            Raw::Table(inner) if inner.get("type").is_none_or(|kind| kind.value.as_table().is_some()) => {
+                declare_all(draft, namespace, &path, inner, defaults, diagnostics);
+            }
+            Raw::Table(inner) => {
+                let mut fields = Fields::new(inner);
+                let kind = fields.take("type");
+                let standing = fields.take("default");
+                fields.finish(diagnostics);
+                if let Some(index) =
+                    kind.and_then(|kind| declare_one(draft, namespace, &path, own.span, kind, diagnostics))
+                {
+                    defaults.extend(standing.map(|node| (index, node)));
+                }
+            }
+            _ => {
+                declare_one(draft, namespace, &path, own.span, &own.value, diagnostics);
+            }
+        }
+    }
+}
+
+fn declare_one(
+    draft: &mut Draft<'_>,
+    namespace: &str,
+    path: &str,
+    span: Span,
+    kind: &Node,
+    diagnostics: &mut Diagnostics,
+) -> Option<usize> {
+    let text = kind.text(diagnostics)?;
+    let Some(kind) = Type::parse(text.value) else {
+        let diagnostic = if text.value == "time" {
+            Diagnostic::error(code::NOT_SUPPORTED, "`time` facts are not supported yet").at(text.inner(), "")
+        } else {
+            Diagnostic::error(code::BAD_VALUE, format!("unknown type `{}`", text.value))
+                .at(text.inner(), "")
+                .nearest(text.inner(), text.value, Type::NAMES)
+        };
+        diagnostics.push(diagnostic);
+        return None;
+    };
+    if matches!(
+        (namespace, kind),
+        ("path" | "query" | "header", Type::Set | Type::Nets) | ("token", Type::Nets)
+    ) {
+        let message = format!("a `{namespace}` fact can't be {kind}");
+        diagnostics.push(Diagnostic::error(code::TYPES, message).at(text.inner(), ""));
+        return None;
+    }
+    let source = match namespace {
+        "token" => Source::Token(path.split('.').map(Into::into).collect()),
+        "tenant" => Source::Tenant(path.into()),
+        "path" => Source::Path(path.into()),
+        "query" => Source::Query(path.into()),
+        _ => {
+            let plain = path.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+            if !plain {
+                let message = "a header is written in lower case, with `-` and no `_`";
+                diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(span, ""));
+                return None;
+            }
+            Source::Header(path.into())
+        }
+    };
+    let name: Box<str> = format!("{namespace}.{path}").into();
+    if let Some(known) = draft.fact_names.get(&name) {
+        if draft.facts.get(*known).is_some_and(|fact| fact.kind != kind) {
+            let message = format!("`{name}` is always a set");
+            diagnostics.push(Diagnostic::error(code::TYPES, message).at(text.inner(), ""));
+        }
+        return Some(*known);
+    }
+    Some(draft.declare(Fact { name, source, kind, default: None }))
+}
+
+fn default(draft: &mut Draft<'_>, fact: usize, node: &Node, diagnostics: &mut Diagnostics) {
+    let Some((kind, name)) = draft.facts.get(fact).map(|fact| (fact.kind, fact.name.clone())) else { return };
+    let standing = match &node.value {
+        Raw::Bool(value) if kind == Type::Bool => Some(Default::Literal(Literal::Bool(*value))),
+        Raw::Int(value) if kind == Type::Int => Some(Default::Literal(Literal::Int(*value))),
+        Raw::List(items) if kind == Type::Set => {
+            let texts: Option<Vec<Box<str>>> =
+                items.iter().map(|item| item.as_text().map(|t| t.value.into())).collect();
+            texts.map(|texts| Default::Literal(Literal::set(texts)))
+        }
+        Raw::Text(text, _) => literal(text, kind).map(Default::Literal).or_else(|| {
+            let other = draft.fact(text)?;
+            let fits = draft.facts.get(other).is_some_and(|own| own.kind == kind && own.default.is_none());
+            (fits && other != fact).then_some(Default::Fact(other))
+        }),
+        _ => None,
+    };
+    match (standing, draft.facts.get_mut(fact)) {
+        (Some(standing), Some(fact)) => fact.default = Some(standing),
+        _ => {
+            let message = format!("this can't stand for an absent `{name}`");
+            let help = "a value of the fact's type, `'text'` in quotes of its own, or another fact without a default";
+            diagnostics.push(Diagnostic::error(code::TYPES, message).at(node.span, "").help(help));
+        }
+    }
+}
+
+/// Reads `roles`, the fact that holds the caller's roles.
+pub(super) fn roles_fact(
+    draft: &mut Draft<'_>,
+    fields: &mut Fields<'_>,
+    file: u32,
+    diagnostics: &mut Diagnostics,
+) {
+    let start = Span { file, start: 0, end: 0 };
+    let Some(text) = fields.require("roles", start, diagnostics).and_then(|node| node.text(diagnostics))
+    else {
+        return;
+    };
+    let found = draft.fact_names.get(text.value).copied();
+    let fact = found.and_then(|index| Some((index, draft.facts.get(index)?)));
+    match fact {
+        Some((index, fact))
+            if matches!(fact.source, Source::Token(_)) && matches!(fact.kind, Type::Set | Type::String) =>
+        {
+            draft.roles_fact = Some(index);
+        }
+        Some(_) => diagnostics.push(
+            Diagnostic::error(code::TYPES, "roles come from a set or string of the verified token")
+                .at(text.inner(), ""),
+        ),
+        None => diagnostics.push(
+            Diagnostic::error(code::UNKNOWN_FACT, format!("unknown fact `{}`", text.value))
+                .at(text.inner(), "not declared in [facts]")
+                .nearest(text.inner(), text.value, draft.fact_names.keys().map(|key| &**key)),
+        ),
+    }
+}
+
+/// Reads `[require]`.
+pub(super) fn require(draft: &mut Draft<'_>, entry: Option<&Entry>, diagnostics: &mut Diagnostics) {
+    let Some(table) = entry.and_then(|entry| entry.value.table(diagnostics)) else { return };
+    for own in &table.entries {
+        let is_limited =
+            own.value.as_table().is_some_and(|inner| inner.get("is").is_some() || inner.get("on").is_some());
+        let (condition, on) = if is_limited {
+            let Some(inner) = own.value.table(diagnostics) else { continue };
+            let mut fields = Fields::new(inner);
+            let is = fields.require("is", own.span, diagnostics);
+            let on = fields.take("on").map(|node| patterns(draft, node, diagnostics)).unwrap_or_default();
+            if let Some(entry) = fields.entry("else") {
+                super::not_supported(entry, diagnostics);
+            }
+            fields.finish(diagnostics);
+            (is, on)
+        } else {
+            (Some(&own.value), Vec::new())
+        };
+        let condition = condition.and_then(|node| conditions::in_place(draft, node, &own.key, diagnostics));
+        let Some(condition) = condition else { continue };
+        let requirement =
+            Requirement { name: own.key.as_str().into(), condition, place: draft.place(own.span) };
+        draft.requirements.push(RequirementDraft { requirement, on });
+    }
+}
+
+fn patterns(draft: &Draft<'_>, node: &Node, diagnostics: &mut Diagnostics) -> Vec<(OnPattern, Span)> {
+    let texts = node.texts(diagnostics).unwrap_or_default();
+    if texts.is_empty() {
+        diagnostics.push(Diagnostic::error(code::BAD_VALUE, "`on` names no operation").at(node.span, ""));
+    }
+    let mut patterns = Vec::new();
+    for text in texts {
+        let parameter = text.value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        match parameter {
+            Some(name) => patterns.push((OnPattern::Parameter(name.into()), text.inner())),
+            None => {
+                let route = draft.route(text, diagnostics);
+                patterns.extend(
+                    route.map(|(verb, template)| (OnPattern::Operation(verb, template), text.inner())),
+                );
+            }
+        }
+    }
+    patterns
+}
+
+/// Reads `tenant` and `isolation`.
+pub(super) fn tenant(
+    draft: &mut Draft<'_>,
+    fields: &mut Fields<'_>,
+    file: u32,
+    context: Context<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    let start = Span { file, start: 0, end: 0 };
+    let isolation = fields.entry("isolation");
+    let Some(node) = fields.require("tenant", start, diagnostics) else { return };
+    match &node.value {
+        Raw::Text(..) => constant(draft, node, context, diagnostics),
+        Raw::Table(table) => {
+            let mut inner = Fields::new(table);
+            let from = inner.require("from", node.span, diagnostics).and_then(|from| from.texts(diagnostics));
+            let proven_by = inner.take("proven-by").and_then(|node| node.text(diagnostics));
+            inner.finish(diagnostics);
+            sources(draft, node.span, &from.unwrap_or_default(), proven_by, diagnostics);
+            isolate(draft, node.span, isolation, diagnostics);
+        }
+        _ => diagnostics.push(
+            Diagnostic::error(
+                code::WRONG_TYPE,
+                "a tenant's name, or `{ from = [...], proven-by = \"...\" }`",
+            )
+            .at(node.span, ""),
+        ),
+    }
+}
+
+fn constant(draft: &mut Draft<'_>, node: &Node, context: Context<'_>, diagnostics: &mut Diagnostics) {
+    let Some(text) = node.as_text() else { return };
+    match context.directory.named(text.value) {
+        Some(tenant) if tenant.uses(&draft.name) => draft.tenant = Some(TenantRule::Constant(tenant.clone())),
+        Some(_) => {
+            let message = format!("tenant `{}` is no customer of `{}`", text.value, draft.name);
+            let help = format!("add `{}` to its `apps` in tenants.toml", draft.name);
+            diagnostics
+                .push(Diagnostic::error(code::UNKNOWN_TENANT, message).at(text.inner(), "").help(help));
+        }
+        None => {
+            let names = context.directory.tenants().iter().map(|tenant| &*tenant.name);
+            diagnostics.push(
+                Diagnostic::error(code::UNKNOWN_TENANT, format!("unknown tenant `{}`", text.value))
+                    .at(text.inner(), "tenants.toml has no such row")
+                    .nearest(text.inner(), text.value, names),
+            );
+        }
+    }
+}
+
+fn sources(
+    draft: &mut Draft<'_>,
+    span: Span,
+    from: &[Text<'_>],
+    proven_by: Option<Text<'_>>,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut sources = Vec::new();
+    let mut stated = None;
+    for text in from {
+        let found = draft.fact(text.value).or_else(|| undeclared(draft, text.value));
+        let Some(index) = found else {
+            diagnostics.push(
+                Diagnostic::error(code::UNKNOWN_FACT, format!("`{}` is no source of a tenant", text.value))
+                    .at(text.inner(), "expected `header.x`, `query.x`, `path.x` or a declared `token.x`"),
+            );
+            continue;
+        };
+        let Some(fact) = draft.facts.get(index) else { continue };
+        if !matches!(fact.kind, Type::String)
+            || fact.default.is_some()
+            || matches!(fact.source, Source::Tenant(_))
+        {
+            let message = "a tenant is named by a string of the request or the token, without a default";
+            diagnostics.push(Diagnostic::error(code::TYPES, message).at(text.inner(), ""));
+        }
+        if !matches!(fact.source, Source::Token(_)) {
+            stated = Some(text.inner());
+        }
+        sources.push(index);
+    }
+    let proven = proven_by.and_then(|text| {
+        let found = draft.requirements.iter().position(|own| *own.requirement.name == *text.value);
+        match found {
+            Some(index) if draft.requirements.get(index).is_some_and(|own| own.on.is_empty()) => Some(index),
+            Some(_) => {
+                let message = "what proves the tenant must hold for every operation, so it has no `on`";
+                diagnostics.push(Diagnostic::error(code::UNPROVEN_TENANT, message).at(text.inner(), ""));
+                None
+            }
+            None => {
+                let names = draft.requirements.iter().map(|own| &*own.requirement.name);
+                diagnostics.push(
+                    Diagnostic::error(
+                        code::UNKNOWN_CONDITION,
+                        format!("unknown requirement `{}`", text.value),
+                    )
+                    .at(text.inner(), "not declared in [require]")
+                    .nearest(text.inner(), text.value, names),
+                );
+                None
+            }
+        }
+    });
+    if let (Some(stated), None) = (stated, proven_by) {
+        diagnostics.push(
+            Diagnostic::error(
+                code::UNPROVEN_TENANT,
+                "the caller names the tenant, and nothing proves that it may",
+            )
+            .at(stated, "the caller's own word")
+            .also(span, "needs `proven-by`")
+            .help("name a requirement that holds only for who may act for that tenant"),
+        );
+    }
+    if sources.is_empty() {
+        diagnostics.push(Diagnostic::error(code::BAD_VALUE, "no source of a tenant").at(span, ""));
+    }
+    draft.tenant = Some(TenantRule::From { sources: sources.into(), proven_by: proven });
+}
+
+/// A header or query parameter that names the tenant needs no row in `[facts]`.
+fn undeclared(draft: &mut Draft<'_>, name: &str) -> Option<usize> {
+    let (namespace, key) = name.split_once('.')?;
+    let plain =
+        !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let source = match namespace {
+        "header" if plain => Source::Header(key.into()),
+        "query" if !key.is_empty() => Source::Query(key.into()),
+        _ => return None,
+    };
+    Some(draft.declare(Fact { name: name.into(), source, kind: Type::String, default: None }))
+}
+
+fn isolate(draft: &mut Draft<'_>, tenant: Span, entry: Option<&Entry>, diagnostics: &mut Diagnostics) {
+    let Some(entry) = entry else {
+        diagnostics.push(
+            Diagnostic::error(code::MISSING, "`isolation` is missing")
+                .at(tenant, "the tenant isn't constant")
+                .help("`isolation = \"upstream\"` if the app keeps tenants apart by the tenant header, else a requirement's name"),
+        );
+        return;
+    };
+    let Some(text) = entry.value.text(diagnostics) else { return };
+    if text.value == "upstream" {
+        return;
+    }
+    match draft.requirements.iter().position(|own| *own.requirement.name == *text.value) {
+        Some(index) => draft.isolation = Some(index),
+        None => {
+            let names = draft.requirements.iter().map(|own| &*own.requirement.name).chain(["upstream"]);
+            diagnostics.push(
+                Diagnostic::error(code::UNKNOWN_CONDITION, format!("unknown requirement `{}`", text.value))
+                    .at(text.inner(), "neither `upstream` nor declared in [require]")
+                    .nearest(text.inner(), text.value, names),
+            );
+        }
+    }
+}
+
+/// A `path.` fact is a parameter of at least one operation, else its conditions could never be known.
+pub(super) fn check_parameters(draft: &Draft<'_>, file: u32, diagnostics: &mut Diagnostics) {
+    let start = Span { file, start: 0, end: 0 };
+    let has = |name: &str| {
+        let mut templates = draft.operations.iter().flat_map(|own| own.template.segments());
+        templates
+            .any(|segment| matches!(segment, Segment::Parameter(own) | Segment::Rest(own) if **own == *name))
+    };
+    for fact in &draft.facts {
+        if let Source::Path(name) = &fact.source
+            && !has(name)
+        {
+            let message = format!("`{}` is a parameter of no operation", fact.name);
+            diagnostics.push(Diagnostic::error(code::UNKNOWN_FACT, message).at(start, "in this file"));
+        }
+    }
+}

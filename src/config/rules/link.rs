@@ -1,0 +1,367 @@
+//! Apps put together: whose paths are whose, which route two apps share, and which upstream serves each operation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
+use super::{Context, Draft, OnPattern, OperationDraft};
+use crate::fact::{Source, Type};
+use crate::plumbing::{Place, UpstreamConfig};
+use crate::policy::{Access, App, Operation, TenantRule};
+use crate::route::{RouteTable, RouteTableBuilder, Segment, Template};
+use crate::snapshot::OperationRef;
+
+/// Links all apps. Whatever is wrong is reported; the result is only used where nothing was.
+pub(in super::super) fn link(
+    drafts: Vec<Draft<'_>>,
+    context: Context<'_>,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<App>, RouteTable<OperationRef>) {
+    check_names(&drafts, diagnostics);
+    check_owners(&drafts, diagnostics);
+    check_templates(&drafts, diagnostics);
+    let mut builder = RouteTableBuilder::default();
+    let mut apps = Vec::new();
+    for (index, draft) in drafts.iter().enumerate() {
+        check_reach(draft, &drafts, diagnostics);
+        let bound = draft
+            .operations
+            .iter()
+            .map(|own| bind(draft, own, context.upstreams, diagnostics))
+            .collect::<Vec<_>>();
+        for (operation, own) in draft.operations.iter().enumerate() {
+            builder.add(&draft.hosts, own.template.clone(), own.verb, OperationRef { app: index, operation });
+        }
+        let Some(linked) = finish(draft, &bound, context, diagnostics) else { continue };
+        super::expect::check(&linked, draft, diagnostics);
+        apps.push(linked);
+    }
+    check_shared_claims(&apps, &drafts, diagnostics);
+    (apps, builder.build())
+}
+
+fn check_names(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
+    for (index, draft) in drafts.iter().enumerate() {
+        if let Some(other) = drafts.iter().take(index).find(|other| other.name == draft.name) {
+            diagnostics.push(
+                Diagnostic::error(code::DUPLICATE, format!("app `{}` has two files", draft.name))
+                    .at(draft.name_span, "again here")
+                    .also(other.name_span, "first here"),
+            );
+        }
+        for (name, span) in &draft.shared_with {
+            if !drafts.iter().any(|other| *other.name == **name) {
+                diagnostics.push(
+                    Diagnostic::error(code::UNKNOWN_APP, format!("unknown app `{name}`"))
+                        .at(*span, "no rule file is for it")
+                        .nearest(*span, name, drafts.iter().map(|other| &*other.name)),
+                );
+            }
+        }
+        if draft.owns.is_empty() {
+            let message = format!("app `{}` owns no path", draft.name);
+            diagnostics.push(
+                Diagnostic::error(code::MISSING, message)
+                    .at(draft.name_span, "")
+                    .help("add `owns = [\"/prefix\"]`, or a `base`"),
+            );
+        }
+    }
+}
+
+fn overlap(a: &Place, b: &Place) -> bool {
+    let hosts = a.host.is_none() || b.host.is_none() || a.host == b.host;
+    let below = |above: &str, path: &str| {
+        above == "/" || path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    hosts && (below(&a.prefix, &b.prefix) || below(&b.prefix, &a.prefix))
+}
+
+fn check_owners(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
+    for (index, draft) in drafts.iter().enumerate() {
+        for other in drafts.iter().take(index).filter(|other| other.name != draft.name) {
+            for (own, span) in &draft.owns {
+                if let Some((_, first)) = other.owns.iter().find(|(theirs, _)| overlap(own, theirs)) {
+                    diagnostics.push(
+                        Diagnostic::error(code::OVERLAP, format!("`{}` and `{}` own the same paths", other.name, draft.name))
+                            .at(*span, format!("`{}` owns this", draft.name))
+                            .also(*first, format!("`{}` owns this", other.name))
+                            .help("one app owns a path; it may let another claim operations there with `shared-with`"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn literals(prefix: &str) -> Vec<Box<str>> {
+    prefix.split('/').filter(|part| !part.is_empty()).map(Into::into).collect()
+}
+
+fn owns(draft: &Draft<'_>, template: &Template, hosts: &[Box<str>]) -> bool {
+    draft.owns.iter().any(|(place, _)| {
+        let host_fits = match &place.host {
+            None => true,
+            Some(host) => !hosts.is_empty() && hosts.iter().all(|own| **own == **host),
+        };
+        host_fits && template.is_under(&literals(&place.prefix))
+    })
+}
+
+/// Every operation lies under what its app owns, or what an owner shares with it.
+fn check_reach(draft: &Draft<'_>, drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
+    for operation in &draft.operations {
+        let own = draft.owns.iter().any(|(place, _)| operation.template.is_under(&literals(&place.prefix)));
+        if own {
+            continue;
+        }
+        let owner = drafts.iter().find(|other| owns(other, &operation.template, &draft.hosts));
+        let route = format!("{} {}", operation.verb, operation.template);
+        match owner {
+            Some(owner) if !owner.shared_with.iter().any(|(name, _)| **name == *draft.name) => diagnostics
+                .push(
+                    Diagnostic::error(code::OVERLAP, format!("`{route}` belongs to `{}`", owner.name))
+                        .at(operation.span, format!("claimed by `{}`", draft.name))
+                        .also(owner.name_span, "its owner")
+                        .help(format!(
+                            "`shared-with = [\"{}\"]` in the owner's file would let it",
+                            draft.name
+                        )),
+                ),
+            Some(owner) if operation.public => diagnostics.push(
+                Diagnostic::error(code::OVERLAP, format!("only `{}` may make `{route}` public", owner.name))
+                    .at(operation.span, "")
+                    .also(owner.name_span, "its owner"),
+            ),
+            Some(_) => {}
+            None => diagnostics.push(
+                Diagnostic::error(
+                    code::OVERLAP,
+                    format!("`{route}` is outside of what `{}` owns", draft.name),
+                )
+                .at(operation.span, "")
+                .also(draft.name_span, "see its `owns` and `base`"),
+            ),
+        }
+    }
+}
+
+/// One template has one spelling, in one file and across files.
+fn check_templates(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
+    let mut seen: HashMap<(Vec<Box<str>>, String), (&Template, Span)> = HashMap::new();
+    let shape = |template: &Template| -> String {
+        let part = |segment: &Segment| match segment {
+            Segment::Literal(text) => format!("/{text}"),
+            Segment::Parameter(_) => "/{}".to_owned(),
+            Segment::Rest(_) => "/{...}".to_owned(),
+        };
+        template.segments().iter().map(part).collect()
+    };
+    for draft in drafts {
+        for operation in &draft.operations {
+            let key = (draft.hosts.clone(), shape(&operation.template));
+            match seen.get(&key) {
+                None => {
+                    seen.insert(key, (&operation.template, operation.span));
+                }
+                Some((first, span)) if **first != operation.template => {
+                    let message = format!(
+                        "`{}` and `{first}` are one template under two parameter names",
+                        operation.template
+                    );
+                    diagnostics.push(
+                        Diagnostic::error(code::PARAMETER_NAMES, message)
+                            .at(operation.span, "this name here")
+                            .also(*span, "another name here"),
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// The upstream of an operation and the prefix that is cut off before it: the longest place that holds its template.
+fn bind(
+    draft: &Draft<'_>,
+    operation: &OperationDraft,
+    upstreams: &[UpstreamConfig],
+    diagnostics: &mut Diagnostics,
+) -> Option<(usize, Arc<str>)> {
+    let fits = |place: &Place| {
+        let host = match &place.host {
+            None => Some(0),
+            Some(host) => {
+                (!draft.hosts.is_empty() && draft.hosts.iter().all(|own| **own == **host)).then_some(1)
+            }
+        };
+        let prefix = literals(&place.prefix);
+        host.filter(|_| operation.template.is_under(&prefix)).map(|host| (host, prefix.len()))
+    };
+    let ranked = upstreams
+        .iter()
+        .enumerate()
+        .filter_map(|(index, upstream)| upstream.at.iter().filter_map(fits).max().map(|rank| (rank, index)));
+    let Some((_, index)) = ranked.max_by_key(|(rank, index)| (*rank, std::cmp::Reverse(*index))) else {
+        let places: Vec<_> =
+            upstreams.iter().flat_map(|own| &own.at).map(|place| place.prefix.as_str()).collect();
+        diagnostics.push(
+            Diagnostic::error(code::NO_UPSTREAM, format!("no upstream serves `{}`", operation.template))
+                .at(operation.span, "")
+                .help(format!("the upstreams of gateway.toml are at {}", places.join(", "))),
+        );
+        return None;
+    };
+    let strip = upstreams.get(index).and_then(|upstream| upstream.strip.as_deref()).unwrap_or("");
+    if !operation.template.is_under(&literals(strip)) {
+        let message =
+            format!("`{}` doesn't begin with `{strip}`, which its upstream strips", operation.template);
+        diagnostics.push(Diagnostic::error(code::NO_UPSTREAM, message).at(operation.span, ""));
+    }
+    Some((index, strip.into()))
+}
+
+fn finish(
+    draft: &Draft<'_>,
+    bound: &[Option<(usize, Arc<str>)>],
+    context: Context<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<App> {
+    let proven_by = match &draft.tenant {
+        Some(TenantRule::From { proven_by, .. }) => *proven_by,
+        _ => None,
+    };
+    for (own, pattern) in
+        draft.requirements.iter().flat_map(|own| own.on.iter().map(move |pattern| (own, pattern)))
+    {
+        if !draft.operations.iter().any(|operation| is_on(&pattern.0, operation)) {
+            let message = format!(
+                "requirement `{}` names an operation that the file doesn't have",
+                own.requirement.name
+            );
+            diagnostics.push(Diagnostic::error(code::UNKNOWN_OPERATION, message).at(pattern.1, ""));
+        }
+    }
+    let mut operations = Vec::new();
+    for (own, bound) in draft.operations.iter().zip(bound) {
+        let (upstream, strip) = bound.clone()?;
+        operations.push(Operation {
+            verb: own.verb,
+            template: own.template.clone(),
+            route: own.template.to_string().into(),
+            access: access(draft, own, proven_by),
+            upstream,
+            strip,
+            place: draft.place(own.span),
+        });
+    }
+    let mut role_claims: HashMap<Box<str>, Vec<usize>> = HashMap::new();
+    for (index, role) in draft.roles.iter().enumerate() {
+        for claim in &role.claims {
+            role_claims.entry(claim.clone()).or_default().push(index);
+        }
+    }
+    let tenant = match draft.tenant.clone()? {
+        TenantRule::Constant(tenant) => TenantRule::Constant(context.directory.named(&tenant.name)?.clone()),
+        rule @ TenantRule::From { .. } => rule,
+    };
+    let names = |wanted: fn(&Source) -> Option<&Box<str>>| -> Box<[Box<str>]> {
+        draft.facts.iter().filter_map(|fact| wanted(&fact.source).cloned()).collect()
+    };
+    Some(App {
+        name: draft.name.clone(),
+        issuer: draft.issuer.clone(),
+        hosts: draft.hosts.clone().into(),
+        base: draft.base.clone(),
+        roles_fact: draft.roles_fact?,
+        tenant,
+        authorization: draft.authorization,
+        read_queries: names(|source| match source {
+            Source::Query(key) => Some(key),
+            _ => None,
+        }),
+        read_headers: names(|source| match source {
+            Source::Header(name) => Some(name),
+            _ => None,
+        }),
+        facts: draft.facts.clone().into(),
+        conditions: draft.conditions.clone().into(),
+        requirements: draft.requirements.iter().map(|own| own.requirement.clone()).collect(),
+        permissions: draft.permissions.clone().into(),
+        anyone: draft.roles.iter().position(|role| *role.name == *super::roles::ANYONE),
+        roles: draft.roles.clone().into(),
+        role_claims,
+        operations: operations.into(),
+        features: draft.features.clone().into(),
+    })
+}
+
+fn is_on(pattern: &OnPattern, operation: &OperationDraft) -> bool {
+    match pattern {
+        OnPattern::Parameter(name) => operation.template.parameters().iter().any(|(own, _)| own == name),
+        OnPattern::Operation(verb, template) => *verb == operation.verb && *template == operation.template,
+    }
+}
+
+fn access(draft: &Draft<'_>, operation: &OperationDraft, proven_by: Option<usize>) -> Access {
+    if operation.public {
+        return Access::Public;
+    }
+    let mut masks: Vec<(u16, u64)> = Vec::new();
+    for id in &operation.permissions {
+        match masks.iter_mut().find(|(word, _)| *word == id.word) {
+            Some((_, mask)) => *mask |= id.mask(),
+            None => masks.push((id.word, id.mask())),
+        }
+    }
+    let applies = |index: usize, own: &super::RequirementDraft| {
+        let everywhere = own.on.is_empty() || draft.isolation == Some(index);
+        everywhere || own.on.iter().any(|(pattern, _)| is_on(pattern, operation))
+    };
+    let requirements = draft.requirements.iter().enumerate();
+    let requirements = requirements.filter(|(index, own)| Some(*index) != proven_by && applies(*index, own));
+    Access::Guarded { masks: masks.into(), requirements: requirements.map(|(index, _)| index).collect() }
+}
+
+/// One role string of one issuer that means a role in two apps: whoever holds it in one holds it in the other.
+fn check_shared_claims(apps: &[App], drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
+    let fact = |app: &App| app.facts.get(app.roles_fact).map(|fact| fact.name.clone());
+    for (index, app) in apps.iter().enumerate() {
+        for other in apps.iter().take(index) {
+            if app.issuer != other.issuer || fact(app) != fact(other) {
+                continue;
+            }
+            let mut shared: Vec<&str> = app
+                .role_claims
+                .keys()
+                .filter(|claim| other.role_claims.contains_key(*claim))
+                .map(|claim| &**claim)
+                .collect();
+            shared.sort_unstable();
+            let span =
+                |name: &str| drafts.iter().find(|draft| *draft.name == *name).map(|draft| draft.name_span);
+            if let (false, Some(here), Some(there)) = (shared.is_empty(), span(&app.name), span(&other.name))
+            {
+                let list = shared.iter().map(|claim| format!("`{claim}`")).collect::<Vec<_>>().join(", ");
+                let message = format!(
+                    "{list} of `{}` tokens means a role in `{}` and in `{}`",
+                    app.issuer, other.name, app.name
+                );
+                diagnostics.push(
+                    Diagnostic::note(code::SHARED_CLAIM, message)
+                        .at(here, "who holds it here")
+                        .also(there, "holds it there")
+                        .help("give one of them a `claim` of its own if that isn't meant"),
+                );
+            }
+        }
+    }
+}
+
+/// The tenant settings that an app declares, with their types.
+pub(in super::super) fn settings<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = (&'d str, Type)> {
+    draft.facts.iter().filter_map(|fact| match &fact.source {
+        Source::Tenant(name) if **name != *"ids" => Some((&**name, fact.kind)),
+        _ => None,
+    })
+}

@@ -1,0 +1,181 @@
+//! What is protected: resources with their scopes, features with their routes, and what is public.
+
+use std::collections::HashMap;
+
+use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
+use super::super::raw::{Entry, Fields, Node, Table, Text};
+use super::{Draft, ResourceDraft};
+use crate::policy::{Permission, PermissionId};
+
+/// The one scope of a feature of a `[matrix]`.
+pub(super) const USE: &str = "use";
+/// Scopes of one resource share a word of this many bits.
+const SCOPES_MAX: usize = 64;
+
+/// Reads `[resource.*]`.
+pub(super) fn read(draft: &mut Draft<'_>, entry: Option<&Entry>, diagnostics: &mut Diagnostics) {
+    let Some(table) = entry.and_then(|entry| entry.value.table(diagnostics)) else { return };
+    for own in &table.entries {
+        let Some(inner) = own.value.table(diagnostics) else { continue };
+        check_name(&own.key, own.span, diagnostics);
+        let reserved = inner.get("reserved").and_then(|entry| entry.value.bool(diagnostics)).unwrap_or(false);
+        let scopes: Vec<&Entry> = inner.entries.iter().filter(|scope| scope.key != "reserved").collect();
+        if scopes.is_empty() {
+            let message = format!("resource `{}` has no scope", own.key);
+            diagnostics.push(Diagnostic::error(code::MISSING, message).at(own.span, ""));
+        }
+        let names: Vec<(&str, Span)> = scopes.iter().map(|scope| (scope.key.as_str(), scope.span)).collect();
+        let ids = declare(draft, &own.key, own.span, reserved, &names, diagnostics);
+        for (scope, id) in scopes.iter().zip(ids) {
+            operations(draft, &scope.value, id, diagnostics);
+        }
+    }
+}
+
+/// Reads what `[matrix]` rows and `[routes]` say of features.
+pub(super) fn features(
+    draft: &mut Draft<'_>,
+    matrix: Option<&Entry>,
+    routes: Option<&Entry>,
+    diagnostics: &mut Diagnostics,
+) {
+    let rows = matrix.and_then(|entry| entry.value.table(diagnostics));
+    let lines = routes.and_then(|entry| entry.value.table(diagnostics));
+    let empty = Table::default();
+    let (rows, lines) = match (rows, lines) {
+        (None, None) => return,
+        (rows, lines) => (rows.unwrap_or(&empty), lines.unwrap_or(&empty)),
+    };
+    for row in rows.entries.iter().filter(|row| row.key != "columns") {
+        let Some(line) = lines.get(&row.key) else {
+            let message = format!("`{}` has no line in [routes]", row.key);
+            diagnostics.push(
+                Diagnostic::error(code::MATRIX, message).at(row.span, "which operations is it?").nearest(
+                    row.span,
+                    &row.key,
+                    lines.entries.iter().map(|line| line.key.as_str()),
+                ),
+            );
+            continue;
+        };
+        draft.features.push(row.key.as_str().into());
+        let ids = declare(draft, &row.key, row.span, false, &[(USE, row.span)], diagnostics);
+        for id in ids {
+            operations(draft, &line.value, id, diagnostics);
+        }
+    }
+    for line in lines.entries.iter().filter(|line| rows.get(&line.key).is_none()) {
+        let message = format!("`{}` has no row in [matrix]", line.key);
+        diagnostics.push(Diagnostic::error(code::MATRIX, message).at(line.span, "who has it?").nearest(
+            line.span,
+            &line.key,
+            rows.entries.iter().map(|row| row.key.as_str()),
+        ));
+    }
+}
+
+/// Reads `public` and `public-login`.
+pub(super) fn public(draft: &mut Draft<'_>, fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) {
+    for key in ["public", "public-login"] {
+        let texts = fields.take(key).and_then(|node| node.texts(diagnostics)).unwrap_or_default();
+        for text in texts {
+            let Some(index) = draft.operation(text, diagnostics) else { continue };
+            let Some(operation) = draft.operations.get_mut(index) else { continue };
+            if operation.public || !operation.permissions.is_empty() {
+                let message = format!(
+                    "`{}` is {}",
+                    text.value,
+                    if operation.public { "public twice" } else { "public and in a resource" }
+                );
+                diagnostics.push(
+                    Diagnostic::error(code::DUPLICATE, message)
+                        .at(text.inner(), "public is without any role")
+                        .also(operation.span, "named here"),
+                );
+            }
+            operation.public = true;
+        }
+    }
+}
+
+fn check_name(name: &str, span: Span, diagnostics: &mut Diagnostics) {
+    let trimmed = name.trim() == name && !name.is_empty();
+    let confusing = name.starts_with('!')
+        || name == "*"
+        || name.contains(['#', ','])
+        || name.contains(" if ")
+        || name.contains(" until ");
+    if !trimmed || confusing || name.chars().any(char::is_control) {
+        let message = format!("`{name}` can't be told from the rest of a term");
+        diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(span, "choose a plain name"));
+    }
+}
+
+fn declare(
+    draft: &mut Draft<'_>,
+    resource: &str,
+    span: Span,
+    reserved: bool,
+    scopes: &[(&str, Span)],
+    diagnostics: &mut Diagnostics,
+) -> Vec<PermissionId> {
+    if let Some(other) = draft.resources.iter().find(|own| *own.name == *resource) {
+        diagnostics.push(
+            Diagnostic::error(code::DUPLICATE, format!("`{resource}` is declared twice"))
+                .at(span, "again here")
+                .also(other.span, "first here"),
+        );
+        return Vec::new();
+    }
+    if scopes.len() > SCOPES_MAX {
+        let message = format!("`{resource}` has more than {SCOPES_MAX} scopes");
+        diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(span, ""));
+        return Vec::new();
+    }
+    let next = draft.permissions.last().map_or((0, 0), |(last, _)| (last.word, usize::from(last.bit) + 1));
+    let (word, bit) = if next.1 + scopes.len() > SCOPES_MAX { (next.0.saturating_add(1), 0) } else { next };
+    let mut ids = Vec::new();
+    for (offset, (scope, scope_span)) in scopes.iter().enumerate() {
+        let id = PermissionId { word, bit: u8::try_from(bit + offset).unwrap_or(u8::MAX) };
+        let permission = Permission {
+            resource: resource.into(),
+            scope: (*scope).into(),
+            name: format!("{resource}#{scope}").into(),
+            reserved,
+            place: draft.place(*scope_span),
+        };
+        draft.permissions.push((id, permission));
+        ids.push(id);
+    }
+    let scopes = scopes.iter().zip(&ids).map(|((scope, _), id)| ((*scope).into(), *id)).collect();
+    draft.resources.push(ResourceDraft { name: resource.into(), span, reserved, scopes });
+    ids
+}
+
+fn operations(draft: &mut Draft<'_>, node: &Node, id: PermissionId, diagnostics: &mut Diagnostics) {
+    if let Some(table) = node.as_table() {
+        let entry = table.entries.first();
+        let span = entry.map_or(node.span, |entry| entry.span);
+        let what = entry.map_or("a table", |entry| entry.key.as_str());
+        diagnostics.push(
+            Diagnostic::error(code::NOT_SUPPORTED, format!("`{what}` of a scope is not supported yet"))
+                .at(span, ""),
+        );
+        return;
+    }
+    let mut seen: HashMap<usize, Text<'_>> = HashMap::new();
+    for text in node.texts(diagnostics).unwrap_or_default() {
+        let Some(index) = draft.operation(text, diagnostics) else { continue };
+        if let Some(first) = seen.insert(index, text) {
+            diagnostics.push(
+                Diagnostic::error(code::DUPLICATE, format!("`{}` stands twice in one scope", text.value))
+                    .at(text.inner(), "again here")
+                    .also(first.inner(), "first here"),
+            );
+            continue;
+        }
+        if let Some(operation) = draft.operations.get_mut(index) {
+            operation.permissions.push(id);
+        }
+    }
+}
