@@ -8,5 +8,6 @@
     reason = "a test says what it expects by failing"
 )]
 
+mod alerts;
 mod keys;
 mod tokens;
