@@ -1,4 +1,8 @@
 //! The control plane: what changes the things that requests meet. Nothing here is on a request's path.
 
+pub mod admin;
 pub mod fetch;
 pub mod keys;
+pub mod reload;
+pub mod sources;
+pub mod status;

@@ -1,8 +1,9 @@
 //! Every metric of the gateway: its name, its labels, and what moves it.
 //!
 //! Requests are counted through [`Metrics::observe`], which finds its series in a per-thread cache (`cache`).
-//! The rest is moved by whoever it happens to: `control` for reloads and keys, `proxy` for connections.
+//! The rest is moved by whoever it happens to: `control` for reloads, `proxy` for connections.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::core::Collector;
@@ -14,6 +15,7 @@ use super::labels::Bounded;
 use super::process::Process;
 use crate::outcome::Outcome;
 use crate::request::Timestamp;
+use crate::token::KeyStatus;
 
 /// All metrics of one gateway.
 #[derive(Debug)]
@@ -225,24 +227,27 @@ impl Metrics {
         self.reload_successful.set(0);
     }
 
-    /// An issuer's keys were fetched.
-    pub fn keys_fetched(&self, issuer: &str, keys: usize, now: Timestamp) {
-        set(&self.jwks_keys, &[issuer], i64::try_from(keys).unwrap_or(i64::MAX));
-        set(&self.jwks_success, &[issuer], i64::try_from(now.0).unwrap_or(i64::MAX));
-        let _ = self.jwks_failures.get(&[issuer]);
-    }
-
-    /// An issuer's keys could not be fetched.
-    pub fn keys_failed(&self, issuer: &str) {
-        count(&self.jwks_failures, &[issuer]);
-    }
-
-    /// Forgets the keys of issuers that are no longer configured, which would look stale for ever.
-    pub fn retain_issuers(&self, keep: impl Fn(&str) -> bool) {
-        let kept = |values: &[Box<str>]| values.first().is_some_and(|issuer| keep(issuer));
+    /// How each issuer's keys are doing, as of a scrape. An issuer that isn't named is forgotten: it is no longer
+    /// configured, and would look stale for ever.
+    pub fn show_keys(&self, issuers: &[(Arc<str>, KeyStatus)]) {
+        let kept = |values: &[Box<str>]| {
+            issuers.iter().any(|(name, _)| values.first().is_some_and(|value| **value == **name))
+        };
         self.jwks_keys.retain(kept);
         self.jwks_success.retain(kept);
         self.jwks_failures.retain(kept);
+        for (issuer, status) in issuers {
+            set(&self.jwks_keys, &[issuer], i64::try_from(status.keys).unwrap_or(i64::MAX));
+            let when = status.last_success.map_or(0, |when| i64::try_from(when.0).unwrap_or(i64::MAX));
+            set(&self.jwks_success, &[issuer], when);
+            if let Ok(failures) = self.jwks_failures.get(&[issuer]) {
+                // A smaller number means that the issuer was configured anew: the counter starts again.
+                if status.failures < failures.get() {
+                    failures.reset();
+                }
+                failures.inc_by(status.failures.saturating_sub(failures.get()));
+            }
+        }
     }
 
     /// Everything in Prometheus' text format.
@@ -413,7 +418,7 @@ const DEV_MODE: Spec = spec("gatewarden_dev_mode", "Whether this is the developm
 const JWKS_KEYS: Spec = spec("gatewarden_jwks_keys", "Keys that an issuer has.", &["issuer"]);
 const JWKS_SUCCESS: Spec = spec(
     "gatewarden_jwks_last_success_timestamp_seconds",
-    "When an issuer's keys were last fetched.",
+    "When an issuer's keys were last fetched; 0 for never.",
     &["issuer"],
 );
 const JWKS_FAILURES: Spec = spec(

@@ -9,6 +9,7 @@ use http::Method;
 use super::*;
 use crate::outcome::{Effect, Ending, Evidence, Outcome, Verdict};
 use crate::request::Timestamp;
+use crate::token::KeyStatus;
 
 fn name(text: impl Into<String>) -> Option<Arc<str>> {
     Some(Arc::from(text.into()))
@@ -83,10 +84,9 @@ fn reloads_and_keys_show_their_last_state() {
     let metrics = Metrics::new(Mode::Dev).unwrap();
     metrics.config_applied(Trigger::Start, "aa", Timestamp(5), &[("roles", 3)]);
     metrics.config_rejected(Trigger::Watch);
-    metrics.keys_fetched("gone", 2, Timestamp(6));
-    metrics.keys_fetched("sso", 2, Timestamp(7));
-    metrics.keys_failed("sso");
-    metrics.retain_issuers(|issuer| issuer == "sso");
+    let keys = |failures, at| KeyStatus { last_success: Some(Timestamp(at)), failures, keys: 2 };
+    metrics.show_keys(&[("gone".into(), keys(9, 6)), ("sso".into(), keys(3, 6))]);
+    metrics.show_keys(&[("sso".into(), keys(1, 7))]);
     has(
         &metrics.render(),
         &[
@@ -180,7 +180,7 @@ fn promtool_has_nothing_to_say() {
     metrics.observe(&odd);
     metrics.observe(&Outcome { status: 401, ending: Ending::Own("expired"), ..outcome() });
     metrics.config_applied(Trigger::Start, "aa", Timestamp(5), &[("roles", 3)]);
-    metrics.keys_fetched("sso", 2, Timestamp(7));
+    metrics.show_keys(&[("sso".into(), KeyStatus { last_success: None, failures: 1, keys: 0 })]);
     metrics.upstream_connect_failed("desk");
     let text = metrics.render();
     check_syntax(&text);

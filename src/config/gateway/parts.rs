@@ -136,9 +136,9 @@ fn fetched(reader: &mut Reader<'_>, node: &Node) -> String {
     match units::url(text.value) {
         Ok(UrlReach::Safe) => {}
         Ok(UrlReach::Plain) => reader.diagnostics.push(
-            Diagnostic::warning(code::PLAIN_KEYS, "whoever is on the way can replace the keys")
-                .at(text.inner(), "plain http")
-                .help("use https, unless the network itself keeps others out"),
+            Diagnostic::error(code::PLAIN_KEYS, "whoever is on the way could replace the keys")
+                .at(text.inner(), "plain http across a network")
+                .help("use https, or a file that something trusted keeps up to date"),
         ),
         Err(message) => reader.mistake(text.inner(), message),
     }

@@ -1,0 +1,268 @@
+//! The operators' listener: what is live, reload, metrics, probes. Never on the port that callers use.
+//!
+//! It binds a loopback address only, and because a browser on the same machine could be led to it by a name that
+//! points there, the `Host` must be a loopback one too. A second, optional listener carries metrics and probes
+//! alone and may be open to the network.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::reload::{Handle, Reloaded};
+use super::status::Board;
+use crate::request::{Host, read_host};
+use crate::telemetry::{Metrics, Trigger};
+use crate::token::KeyStatus;
+
+/// How the keys of the live set's issuers are doing.
+pub type Keys = Arc<dyn Fn() -> Vec<(Arc<str>, KeyStatus)> + Send + Sync>;
+
+/// What the operators' endpoints show and move.
+#[derive(Clone)]
+pub struct Admin {
+    /// The state of the configuration.
+    pub board: Arc<Board>,
+    /// To ask for a reload.
+    pub reload: Handle,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// Whether requests should be sent here.
+    pub readiness: Arc<Readiness>,
+    /// The issuers' keys.
+    pub keys: Keys,
+}
+
+/// Whether this gateway takes requests.
+#[derive(Debug)]
+pub struct Readiness(AtomicU8);
+
+/// Where in its life the gateway is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not listening yet.
+    Starting = 0,
+    /// Serving.
+    Ready = 1,
+    /// Ending: no new requests, please.
+    Draining = 2,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(AtomicU8::new(Phase::Starting as u8))
+    }
+}
+
+impl Readiness {
+    /// Says where the gateway is.
+    pub fn set(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Release);
+    }
+
+    /// Where the gateway is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self.0.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            _ => Phase::Draining,
+        }
+    }
+}
+
+/// Who may reach a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Operators on this machine: every endpoint.
+    Operators,
+    /// Scrapers and probes on the network: metrics and health.
+    Scrapers,
+}
+
+/// Serves until the task is dropped.
+pub async fn serve(listener: TcpListener, admin: Admin, reach: Reach) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, most likely: asking at once would only spin.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let admin = admin.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let admin = admin.clone();
+                async move { Ok::<_, Infallible>(answer(&admin, reach, request).await) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .max_buf_size(HEAD_MAX_BYTES)
+                .serve_connection(TokioIo::new(stream), service);
+            // A connection that breaks concerns nobody but its client.
+            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+            drop(place);
+        });
+    }
+}
+
+async fn answer(admin: &Admin, reach: Reach, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (parts, _body) = request.into_parts();
+    if reach == Reach::Operators {
+        let host = read_host(parts.version, &parts.uri, &parts.headers);
+        if !host.is_ok_and(|host| is_loopback(&host)) {
+            return text(StatusCode::FORBIDDEN, "ask for a loopback address or `localhost`\n");
+        }
+    }
+    let reading = matches!(parts.method, Method::GET | Method::HEAD);
+    let operators = reach == Reach::Operators;
+    match (parts.uri.path(), reading) {
+        ("/livez", true) => text(StatusCode::OK, "alive\n"),
+        ("/readyz", true) => readyz(admin, parts.uri.query()),
+        ("/metrics", true) => metrics(admin),
+        ("/rules", true) if operators => rules(admin),
+        ("/reload", false) if operators && parts.method == Method::POST => {
+            reload(admin, &parts.headers).await
+        }
+        ("/reload", _) if operators => not_allowed("POST"),
+        ("/livez" | "/readyz" | "/metrics", false) => not_allowed("GET, HEAD"),
+        ("/rules", false) if operators => not_allowed("GET, HEAD"),
+        ("/", true) if operators => text(StatusCode::OK, INDEX),
+        _ => text(StatusCode::NOT_FOUND, "there is no such endpoint\n"),
+    }
+}
+
+/// Every address of this machine's own, and the one name that can't be anyone else's.
+fn is_loopback(host: &Host) -> bool {
+    let bare = host.as_str().trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn rules(admin: &Admin) -> Response<Full<Bytes>> {
+    json_response(StatusCode::OK, &admin.board.read().to_json())
+}
+
+/// Reloads now. A page in a browser can send a POST anywhere, but not without these headers.
+async fn reload(admin: &Admin, headers: &HeaderMap) -> Response<Full<Bytes>> {
+    let site = headers.get("sec-fetch-site");
+    let from_a_page = headers.contains_key(ORIGIN)
+        || site.is_some_and(|site| site.as_bytes() != b"none" && site.as_bytes() != b"same-origin");
+    if from_a_page {
+        return text(StatusCode::FORBIDDEN, "a web page may not ask for a reload\n");
+    }
+    let reloaded = admin.reload.reload(Trigger::Admin).await;
+    let status = admin.board.read();
+    let (code, word) = match &reloaded {
+        Some(Reloaded::Applied) => (StatusCode::OK, "applied"),
+        Some(Reloaded::Unchanged) => (StatusCode::OK, "unchanged"),
+        Some(Reloaded::Rejected(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "rejected"),
+        None => return text(StatusCode::SERVICE_UNAVAILABLE, "the gateway is ending\n"),
+    };
+    let wants_json = |accept: &HeaderValue| accept.to_str().is_ok_and(|a| a.contains("application/json"));
+    if headers.get(ACCEPT).is_some_and(wants_json) {
+        return json_response(code, &json!({ "result": word, "rules": status.to_json() }));
+    }
+    let (revision, hash) = (status.revision, &status.hash);
+    match reloaded {
+        Some(Reloaded::Rejected(refusal)) => text(
+            code,
+            format!("{}nothing was applied; revision {revision} ({hash}) stays live\n", refusal.rendered),
+        ),
+        _ => text(code, format!("{word}: revision {revision} ({hash})\n")),
+    }
+}
+
+fn metrics(admin: &Admin) -> Response<Full<Bytes>> {
+    admin.metrics.show_keys(&(admin.keys)());
+    let mut response = text(StatusCode::OK, admin.metrics.render());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
+    response
+}
+
+/// Ready stays ready while a broken edit is refused: the last good rules are enforced. Keys that are missing
+/// don't count either, for the tokens of other issuers can be judged; `verbose` shows them.
+fn readyz(admin: &Admin, query: Option<&str>) -> Response<Full<Bytes>> {
+    let (code, word) = match admin.readiness.phase() {
+        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+        Phase::Ready => (StatusCode::OK, "ready"),
+        Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    };
+    let verbose =
+        query.is_some_and(|query| query.split('&').any(|key| key == "verbose" || key == "verbose=1"));
+    if !verbose {
+        return text(code, format!("{word}\n"));
+    }
+    let status = admin.board.read();
+    let state = if status.rejected.is_some() { "what stands on disk was rejected" } else { "as on disk" };
+    let mut lines = vec![word.to_owned(), format!("rules: revision {}, {state}", status.revision)];
+    lines.extend((admin.keys)().iter().map(|(name, keys)| match keys.last_success {
+        Some(when) => format!("keys of {name}: {}, fetched at {}", keys.keys, when.0),
+        None => format!("keys of {name}: none yet, {} attempts failed", keys.failures),
+    }));
+    lines.push(String::new());
+    text(code, lines.join("\n"))
+}
+
+fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "the endpoint has no such method\n");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+fn json_response(code: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
+    let mut response = text(code, format!("{value:#}\n"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+const INDEX: &str = "gatewarden\n\
+    GET  /rules            what is live, and what was refused\n\
+    POST /reload           read the files now\n\
+    GET  /metrics          for Prometheus\n\
+    GET  /livez            is the process alive\n\
+    GET  /readyz?verbose   does it take requests\n";
+const CONNECTIONS_MAX: usize = 64;
+const HEAD_MAX_BYTES: usize = 16 * 1024;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// A scraper that keeps its connection comes back with another one.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_its_own() {
+        for good in ["localhost", "127.0.0.1", "127.9.9.9", "[::1]"] {
+            assert!(is_loopback(&Host::parse(good).unwrap()), "{good}");
+        }
+        for bad in ["rebound.example", "localhost.example", "10.0.0.1", "0.0.0.0", "[::]"] {
+            assert!(!is_loopback(&Host::parse(bad).unwrap()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The only publisher: finds changed files, has them compiled whole, and swaps them in or refuses them whole.
+//!
+//! What was refused changes nothing: the last good set stays, and the refusal is visible in one log line, in the
+//! metrics and at the admin listener until it is repaired or taken back. When to look and what a look means is
+//! decided in `machine`, without a clock; this file waits, reads and reports.
+
+mod machine;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use self::machine::{Machine, Step};
+use self::watch::Watches;
+use super::sources;
+use super::status::{Board, Refusal, Status};
+use crate::config::diagnostic::{Style, code};
+use crate::config::gateway::{self, GatewayConfig};
+use crate::config::{Diagnostic, Diagnostics, FileKind, SourceFile, Sources};
+use crate::request::Timestamp;
+use crate::telemetry::{Metrics, Trigger};
+
+/// Compiles a set and makes it live, or says what is wrong with it. Runs on a thread that may block.
+pub type Publish = Arc<dyn Fn(&Sources) -> Result<Published, Diagnostics> + Send + Sync>;
+
+/// What went live.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Its revision.
+    pub revision: u64,
+    /// How much it holds of each kind of thing.
+    pub loaded: Vec<(&'static str, usize)>,
+}
+
+/// The answer to someone who asked for a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// What stands on disk was live already.
+    Unchanged,
+    /// It is live now.
+    Applied,
+    /// It was refused.
+    Rejected(Refusal),
+}
+
+/// Asks for reloads, from any task.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+}
+
+#[derive(Debug)]
+struct Request {
+    trigger: Trigger,
+    answer: oneshot::Sender<Reloaded>,
+}
+
+impl Handle {
+    /// Looks at the files now and answers with what came of it; nothing if the gateway is ending.
+    pub async fn reload(&self, trigger: Trigger) -> Option<Reloaded> {
+        let (answer, result) = oneshot::channel();
+        self.requests.send(Request { trigger, answer }).await.ok()?;
+        result.await.ok()
+    }
+}
+
+/// Keeps the live set at what stands on disk.
+pub struct Reloader {
+    gateway: PathBuf,
+    publish: Publish,
+    metrics: Arc<Metrics>,
+    board: Arc<Board>,
+    /// `gateway.toml` as the process was started with it: listeners are still as it says.
+    started: GatewayConfig,
+    machine: Machine,
+    requests: mpsc::Receiver<Request>,
+}
+
+/// A gateway's configuration, live, and what keeps it so.
+pub struct Loaded {
+    /// To be run.
+    pub reloader: Reloader,
+    /// To ask it for a reload.
+    pub handle: Handle,
+    /// To see what it did.
+    pub board: Arc<Board>,
+}
+
+/// Why there is nothing to start with.
+#[derive(Debug)]
+pub struct NotLoaded {
+    /// The files that the mistakes stand in.
+    pub files: Vec<SourceFile>,
+    /// The mistakes.
+    pub why: Diagnostics,
+}
+
+/// Reads, compiles and publishes the first set. There is nothing to fall back on: a mistake is the caller's.
+pub fn load(gateway: PathBuf, publish: Publish, metrics: Arc<Metrics>) -> Result<Loaded, NotLoaded> {
+    let unread = |why| NotLoaded { files: Vec::new(), why };
+    let sources = sources::read_steady(&gateway, std::thread::sleep).map_err(unread)?;
+    let refused = |why| NotLoaded { files: sources.files.clone(), why };
+    let published = publish(&sources).map_err(refused)?;
+    let now = now();
+    metrics.config_applied(Trigger::Start, &sources.hash, now, &published.loaded);
+    tracing::info!(
+        rev = published.revision,
+        hash = short(&sources.hash),
+        files = sources.files.len(),
+        trigger = Trigger::Start.as_str(),
+        "rules applied"
+    );
+    let board = Arc::new(Board::new(Status::live(published.revision, &sources, now, Vec::new())));
+    let (sender, requests) = mpsc::channel(16);
+    let machine = Machine::new(sources.hash.clone(), Instant::now());
+    let started = gateway_of(&sources);
+    let reloader = Reloader { gateway, publish, metrics, board: board.clone(), started, machine, requests };
+    Ok(Loaded { reloader, handle: Handle { requests: sender }, board })
+}
+
+impl Reloader {
+    /// `gateway.toml` as it was loaded.
+    #[must_use]
+    pub fn started(&self) -> &GatewayConfig {
+        &self.started
+    }
+
+    /// Runs until nobody holds a [`Handle`].
+    pub async fn run(mut self) {
+        let hints = Arc::new(Notify::new());
+        let mut watches = self.arm(Watches::new(hints.clone())).await;
+        loop {
+            let wake = tokio::time::Instant::from_std(self.machine.wake_at());
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    None => return,
+                    Some(Request { trigger, answer }) => {
+                        self.machine.looked(Instant::now());
+                        let _ = answer.send(self.look(trigger).await);
+                        watches = self.arm(watches).await;
+                    }
+                },
+                () = hints.notified() => self.machine.hint(Instant::now()),
+                () = tokio::time::sleep_until(wake) => {
+                    if let Some(trigger) = self.machine.wake(Instant::now()) {
+                        self.look(trigger).await;
+                        watches = self.arm(watches).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Watches what there is to watch now: a look may have found another rule directory, or a new one under the
+    /// old name.
+    async fn arm(&self, mut watches: Watches) -> Watches {
+        let gateway = self.gateway.clone();
+        let armed = blocking(move || {
+            watches.arm(&gateway);
+            watches
+        });
+        armed.await.unwrap_or_else(|_| Watches::none())
+    }
+
+    async fn look(&mut self, trigger: Trigger) -> Reloaded {
+        let began = Instant::now();
+        let gateway = self.gateway.clone();
+        let reading = blocking(move || sources::read_steady(&gateway, std::thread::sleep)).await;
+        let reading = reading.unwrap_or_else(Err);
+        let settled = began.elapsed();
+        let found = sources::fingerprint(&reading);
+        match self.machine.judge(trigger, &found) {
+            Step::Nothing => return Reloaded::Unchanged,
+            Step::Reverted => return self.revert(),
+            Step::Compile => {}
+        }
+        let sources = match reading {
+            Ok(sources) => Arc::new(sources),
+            Err(why) => return self.reject(trigger, found, &Sources::default(), why),
+        };
+        let (publish, input) = (self.publish.clone(), sources.clone());
+        let compiling = Instant::now();
+        match blocking(move || publish(&input)).await.unwrap_or_else(Err) {
+            Ok(published) => {
+                self.apply(trigger, &sources, &published, settled, compiling.elapsed());
+                Reloaded::Applied
+            }
+            Err(why) => self.reject(trigger, found, &sources, why),
+        }
+    }
+
+    fn apply(
+        &mut self,
+        trigger: Trigger,
+        sources: &Sources,
+        published: &Published,
+        settled: Duration,
+        compiled: Duration,
+    ) {
+        let before = self.board.read();
+        let now = now();
+        let pending = pending_restart(&self.started, &gateway_of(sources));
+        let status = Status::live(published.revision, sources, now, pending);
+        let changed = status.files.iter().filter(|file| !before.files.contains(file)).count()
+            + before.files.iter().filter(|(path, _)| !status.files.iter().any(|(p, _)| p == path)).count();
+        tracing::info!(
+            rev = status.revision,
+            hash = short(&status.hash),
+            was = short(&before.hash),
+            files = status.files.len(),
+            changed,
+            trigger = trigger.as_str(),
+            settle = format_args!("{}ms", settled.as_millis()),
+            compile = format_args!("{}ms", compiled.as_millis()),
+            "rules applied"
+        );
+        if !status.pending_restart.is_empty() {
+            tracing::warn!(
+                keys = status.pending_restart.join(", "),
+                "changes of gateway.toml wait for a restart"
+            );
+        }
+        self.metrics.config_applied(trigger, &status.hash, now, &published.loaded);
+        self.machine.applied(status.hash.clone());
+        self.board.show(status);
+    }
+
+    fn reject(
+        &mut self,
+        trigger: Trigger,
+        found: String,
+        sources: &Sources,
+        mut why: Diagnostics,
+    ) -> Reloaded {
+        why.sort();
+        let refusal = Refusal {
+            hash: (!sources.hash.is_empty()).then(|| sources.hash.clone()),
+            errors: why.errors(),
+            first: why.first_line(&sources.files),
+            rendered: why.render(&sources.files, Style::Plain),
+            at: now(),
+        };
+        let mut status = (*self.board.read()).clone();
+        tracing::error!(
+            disk = short(refusal.hash.as_deref().unwrap_or("unreadable")),
+            live = short(&status.hash),
+            rev = status.revision,
+            errors = refusal.errors,
+            first = refusal.first,
+            trigger = trigger.as_str(),
+            "rules rejected, the live ones stay"
+        );
+        self.metrics.config_rejected(trigger);
+        self.machine.refused(found);
+        status.rejected = Some(refusal.clone());
+        self.board.show(status);
+        Reloaded::Rejected(refusal)
+    }
+
+    fn revert(&mut self) -> Reloaded {
+        let mut status = (*self.board.read()).clone();
+        tracing::info!(
+            rev = status.revision,
+            live = short(&status.hash),
+            "the live rules stand on disk again"
+        );
+        self.metrics.config_in_order(now());
+        self.machine.reverted();
+        status.rejected = None;
+        self.board.show(status);
+        Reloaded::Unchanged
+    }
+}
+
+/// Keys whose new value only a restart brings in.
+fn pending_restart(started: &GatewayConfig, now: &GatewayConfig) -> Vec<&'static str> {
+    let keys = [
+        ("listen.address", started.listen.address != now.listen.address),
+        ("listen.workers", started.listen.workers != now.listen.workers),
+        ("admin.address", started.admin != now.admin),
+        ("metrics.address", started.metrics != now.metrics),
+        ("telemetry.log", started.log != now.log),
+        ("drain", started.drain != now.drain),
+        ("limits", started.limits != now.limits),
+    ];
+    keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+}
+
+fn gateway_of(sources: &Sources) -> GatewayConfig {
+    let mut unheard = Diagnostics::default();
+    let empty = SourceFile { kind: FileKind::Gateway, path: Arc::from("gateway.toml"), text: String::new() };
+    gateway::read(0, sources.files.first().unwrap_or(&empty), &mut unheard)
+}
+
+/// Runs what may block or compute for long away from the runtime. A panic there refuses the set, whatever it was.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Diagnostics> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        let mut why = Diagnostics::default();
+        why.push(Diagnostic::error(code::UNREADABLE, "the gateway failed to read or compile the files"));
+        why
+    })
+}
+
+fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// Enough of a hash for a log line.
+fn short(hash: &str) -> &str {
+    hash.get(..8).unwrap_or(hash)
+}

@@ -1,0 +1,106 @@
+//! What is live and what is wrong with the files, for operators: written by `reload`, read by `admin`.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+
+use super::sources;
+use crate::config::{SourceFile, Sources};
+use crate::request::Timestamp;
+
+/// The state of the configuration.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Counts what went live since the start.
+    pub revision: u64,
+    /// The live set's hash.
+    pub hash: String,
+    /// The live set's files, each with its hash.
+    pub files: Vec<(Arc<str>, String)>,
+    /// When the live set went live.
+    pub loaded_at: Timestamp,
+    /// What stands on disk instead, if it was refused.
+    pub rejected: Option<Refusal>,
+    /// Keys of `gateway.toml` whose change waits for a restart.
+    pub pending_restart: Vec<&'static str>,
+}
+
+/// A set that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its hash, if it could be read.
+    pub hash: Option<String>,
+    /// How many mistakes it has.
+    pub errors: usize,
+    /// The first of them in one line.
+    pub first: String,
+    /// All of them, for a person.
+    pub rendered: String,
+    /// When it was refused.
+    pub at: Timestamp,
+}
+
+impl Status {
+    /// The state after `sources` went live.
+    #[must_use]
+    pub fn live(
+        revision: u64,
+        sources: &Sources,
+        loaded_at: Timestamp,
+        pending_restart: Vec<&'static str>,
+    ) -> Self {
+        let file = |file: &SourceFile| (file.path.clone(), sources::file_hash(&file.text));
+        let files = sources.files.iter().map(file).collect();
+        Self { revision, hash: sources.hash.clone(), files, loaded_at, rejected: None, pending_restart }
+    }
+
+    /// The operators' view.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let files: Vec<_> =
+            self.files.iter().map(|(path, hash)| json!({ "path": **path, "sha256": hash })).collect();
+        let refusal = self.rejected.as_ref().map(|refusal| {
+            json!({
+                "hash": refusal.hash,
+                "errors": refusal.errors,
+                "first": refusal.first,
+                "rendered": refusal.rendered,
+                "at": refusal.at.0,
+            })
+        });
+        json!({
+            "schema": "gatewarden.rules/1",
+            "state": if refusal.is_some() { "rejected" } else { "live" },
+            "revision": self.revision,
+            "hash": self.hash,
+            "files": files,
+            "loaded_at": self.loaded_at.0,
+            "last_error": refusal,
+            "pending_restart": self.pending_restart,
+        })
+    }
+}
+
+/// The current state; cheap to read.
+#[derive(Debug)]
+pub struct Board(ArcSwap<Status>);
+
+impl Board {
+    /// A board that shows `status`.
+    #[must_use]
+    pub fn new(status: Status) -> Self {
+        Self(ArcSwap::from_pointee(status))
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub fn read(&self) -> Arc<Status> {
+        self.0.load_full()
+    }
+
+    /// Shows another state. Only `reload` writes.
+    pub(super) fn show(&self, status: Status) {
+        self.0.store(Arc::new(status));
+    }
+}
