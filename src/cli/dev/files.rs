@@ -87,10 +87,12 @@ impl Workplace {
         Ok(kept)
     }
 
-    /// Writes the public keys and the gateway's own file for these addresses.
-    pub fn configure(&self, listen: Listen, jwks: &str, backends: &[Backend]) -> io::Result<()> {
+    /// Writes the public keys and the gateway's own file for these addresses. Returns the latter's text.
+    pub fn configure(&self, listen: Listen, jwks: &str, backends: &[Backend]) -> io::Result<String> {
+        let text = gateway_toml(listen, backends);
         write_private(&self.keys(), jwks)?;
-        write_private(&self.config(), &gateway_toml(listen, backends))
+        write_private(&self.config(), &text)?;
+        Ok(text)
     }
 }
 

@@ -1,8 +1,230 @@
 //! `gatewarden dev`: the real gateway with embedded demo applications and tokens, nothing else to install.
+//!
+//! Everything that a request meets is what `run` would start. What differs is said to this verb alone and can't be
+//! said in a file or by the environment: whose tokens count (`issuer`), where they are asked for (`socket`), and what
+//! stands behind the gateway (`backends`). It never serves anything but its own demo applications.
 
 pub mod backends;
+pub mod banner;
 pub mod files;
 pub mod issuer;
 pub mod persona;
 pub mod socket;
 pub mod store;
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::{SystemTime, UNIX_EPOCH};
+use std::{fs, io};
+
+use self::backends::Backend;
+use self::files::{Listen, Workplace};
+use self::issuer::DevIssuer;
+use self::persona::{Files, Wish};
+use self::socket::TokenSocket;
+use crate::request::Timestamp;
+
+/// Where `dev` keeps its files unless it is told otherwise.
+const DIRECTORY: &str = "gatewarden-dev";
+
+/// The real gateway with embedded demo applications and tokens; nothing else to install.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DevArgs {
+    /// Where callers come in. Anything but the loopback lets others in, who still need a token from this machine.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Where operators come in; a loopback address.
+    #[arg(long, default_value = "127.0.0.1:9901", value_name = "ADDRESS")]
+    pub admin: SocketAddr,
+    /// Where the rule files are put that you can edit.
+    #[arg(long, default_value = DIRECTORY, value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Write files to start from into a new directory, and do nothing else.
+    #[arg(long, value_name = "DIR")]
+    pub eject: Option<PathBuf>,
+}
+
+/// A token of the `gatewarden dev` that runs in this directory.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TokenDevArgs {
+    /// Whose: APP/ROLE, such as agent-desk/agent; several roles as a+b, none as `anyone`.
+    #[arg(long = "as", value_name = "APP/ROLE")]
+    pub who: String,
+    /// The caller's tenant or organisation, by its name or id in tenants.toml.
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// A further claim, as dotted.path=value; JSON where it is JSON. Repeatable.
+    #[arg(long = "claim", value_name = "CLAIM=VALUE")]
+    pub claims: Vec<String>,
+    /// Where `gatewarden dev` keeps its files.
+    #[arg(long, default_value = DIRECTORY, value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// Why the verb ends without having served.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// Started as a service.
+    #[error("`dev` was started by a service manager (NOTIFY_SOCKET is set); `run` is the verb for that")]
+    Service,
+    /// Files, sockets or threads.
+    #[error("{0}: {1}")]
+    Environment(String, #[source] io::Error),
+    /// No random key could be had.
+    #[error(transparent)]
+    Key(#[from] crate::token::signer::SignerError),
+    /// The running `dev` has no such token to give.
+    #[error("{0}")]
+    Wish(String),
+}
+
+/// What stands beside the gateway, running.
+pub struct Surroundings {
+    /// The files.
+    pub workplace: Workplace,
+    /// Whether rule files from an earlier start were found changed.
+    pub kept: files::Kept,
+    /// Who signs.
+    pub issuer: Arc<DevIssuer>,
+    /// The demo applications.
+    pub backends: Vec<Backend>,
+    /// The text of the gateway's own file: it must stay this.
+    pub gateway: String,
+}
+
+/// Starts everything but the gateway. `service` is the value of `NOTIFY_SOCKET`: a development gateway is nobody's
+/// service.
+pub fn surround(args: &DevArgs, service: Option<&OsStr>) -> Result<Surroundings, DevError> {
+    if service.is_some() {
+        return Err(DevError::Service);
+    }
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |error: io::Error| DevError::Environment(what, error)
+    };
+    let workplace = Workplace::new(&args.directory);
+    let shown = args.directory.display();
+    let kept = workplace.prepare().map_err(failed(&format!("{shown} can't be prepared")))?;
+    let issuer = Arc::new(DevIssuer::new()?);
+    let backends = start_beside(workplace.clone(), issuer.clone())
+        .map_err(failed("the demo applications can't be started"))?;
+    let listen = Listen { gateway: args.listen, admin: args.admin };
+    let gateway = workplace
+        .configure(listen, &issuer.jwks(), &backends)
+        .map_err(failed(&format!("{shown} can't be written")))?;
+    Ok(Surroundings { workplace, kept, issuer, backends, gateway })
+}
+
+/// The demo applications and the token socket, on a thread of their own for the life of the process.
+fn start_beside(workplace: Workplace, issuer: Arc<DevIssuer>) -> io::Result<Vec<Backend>> {
+    let (started, outcome) = mpsc::sync_channel(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("demo".into()).spawn(move || {
+        runtime.block_on(async move {
+            // The socket first: it tells whether another one is running here.
+            let socket = TokenSocket::bind(&workplace.socket()).await;
+            let begun = match socket {
+                Ok(socket) => backends::start().await.map(|backends| (socket, backends)),
+                Err(error) => Err(error),
+            };
+            match begun {
+                Ok((socket, backends)) => {
+                    // Nobody waits any more: the process is ending.
+                    let _ = started.send(Ok(backends));
+                    socket.serve(move |wish| mint(&workplace, &issuer, wish)).await;
+                }
+                Err(error) => drop(started.send(Err(error))),
+            }
+        });
+    })?;
+    outcome.recv().map_err(|_| io::Error::other("the thread ended"))?
+}
+
+/// A token for a wish, by the rule files as they stand on disk now.
+fn mint(workplace: &Workplace, issuer: &DevIssuer, wish: &Wish) -> Result<String, String> {
+    let read = |name: &str| {
+        let path = workplace.rules().join(name);
+        fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let app = read(&format!("{}.toml", persona::app_of(wish)?))?;
+    let tenants = read("tenants.toml")?;
+    let persona = persona::persona(wish, Files { app: &app, tenants: &tenants })?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?;
+    issuer.mint(&persona, Timestamp(now.as_secs()))
+}
+
+/// `token dev`: asks the `gatewarden dev` that runs in this directory.
+pub fn token(args: &TokenDevArgs) -> Result<String, DevError> {
+    let path = Workplace::new(&args.directory).socket();
+    let wish = Wish { who: args.who.clone(), tenant: args.tenant.clone(), claims: args.claims.clone() };
+    let failed = |error| {
+        let what = format!("no `gatewarden dev` answers at {}; is one running here?", path.display());
+        DevError::Environment(what, error)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(socket::ask(&path, &wish)).map_err(failed)?.map_err(DevError::Wish)
+}
+
+/// How to call this program from the current directory.
+#[must_use]
+pub fn program() -> String {
+    let exe = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("gatewarden"));
+    let here = std::env::current_dir().unwrap_or_default();
+    quoted(exe.strip_prefix(&here).unwrap_or(&exe))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+".contains(c);
+    match text.chars().all(plain) && !text.is_empty() {
+        true => text.into_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_quoted_for_the_shell_only_where_it_must_be() {
+        assert_eq!(quoted(Path::new("target/release/gatewarden")), "target/release/gatewarden");
+        assert_eq!(quoted(Path::new("my dir/it's")), r"'my dir/it'\''s'");
+    }
+
+    #[test]
+    fn nobody_starts_it_as_a_service() {
+        let place = tempfile::tempdir().unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let directory = place.path().join("d");
+        let args = DevArgs { listen: any, admin: any, directory: directory.clone(), eject: None };
+        let refused = surround(&args, Some(OsStr::new("/run/systemd/notify")));
+        assert!(matches!(refused, Err(DevError::Service)));
+        assert!(!directory.exists(), "it had begun all the same");
+    }
+
+    #[test]
+    fn tokens_are_asked_for_at_the_socket_by_the_rules_on_disk() {
+        let place = tempfile::tempdir().unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let directory = place.path().join("d");
+        let args = DevArgs { listen: any, admin: any, directory: directory.clone(), eject: None };
+        let around = surround(&args, None).unwrap();
+        assert!(around.backends.iter().all(|backend| backend.address.ip().is_loopback()));
+        let ask = |who: &str| {
+            let directory = directory.clone();
+            token(&TokenDevArgs { who: who.to_owned(), tenant: None, claims: Vec::new(), directory })
+        };
+        assert_eq!(ask("agent-desk/agent").unwrap().split('.').count(), 3);
+        assert!(matches!(ask("agent-desk/trainee"), Err(DevError::Wish(_))));
+        let desk = directory.join("rules/agent-desk.toml");
+        let text = fs::read_to_string(&desk).unwrap();
+        fs::write(&desk, format!("{text}\n[role.trainee]\nview = [\"leave-chat\"]\n")).unwrap();
+        assert!(ask("agent-desk/trainee").is_ok());
+        let second = surround(&args, None);
+        assert!(matches!(second, Err(DevError::Environment(..))), "two shared one directory");
+    }
+}

@@ -1,0 +1,66 @@
+//! What `dev` prints once it serves: where everything is, and commands to paste that show an answer and a refusal.
+
+use std::net::SocketAddr;
+
+use super::files::Kept;
+
+/// What the banner tells.
+#[derive(Clone, Debug)]
+pub struct Banner<'b> {
+    /// How to call this program from here.
+    pub program: &'b str,
+    /// Where callers come in.
+    pub gateway: SocketAddr,
+    /// Where operators come in.
+    pub admin: SocketAddr,
+    /// Where the rule files are, as a shell takes it.
+    pub rules: &'b str,
+    /// What `token dev` needs to find the socket; empty for the usual place.
+    pub directory: Option<&'b str>,
+    /// Whether rule files from an earlier start were found changed.
+    pub kept: Kept,
+    /// How much is loaded of each kind of thing.
+    pub loaded: &'b [(&'static str, usize)],
+}
+
+impl Banner<'_> {
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self { program, gateway, admin, rules, .. } = self;
+        let loaded: Vec<String> =
+            self.loaded.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
+        let loaded = loaded.join(", ");
+        let directory =
+            self.directory.map(|directory| format!(" --directory {directory}")).unwrap_or_default();
+        let kept = match self.kept {
+            Kept::None => "",
+            Kept::Edited => "; your edits from an earlier start are kept",
+        };
+        let open = match gateway.ip().is_loopback() {
+            true => String::new(),
+            false => format!(
+                "  open     {} is reachable from elsewhere; only the demo applications stand behind it\n",
+                gateway.ip()
+            ),
+        };
+        format!(
+            "\
+gatewarden {version}   DEV MODE: tokens are signed with a key made just now; `run` never accepts them
+  gateway  http://{gateway}   {loaded}
+  admin    http://{admin}   /rules /metrics /readyz
+  files    {rules}   edit one and watch this terminal{kept}
+{open}
+a token, what it opens, and what it doesn't (paste into another terminal, in this directory):
+  T=$({program} token dev{directory} --as agent-desk/agent)
+  curl -i -H \"Authorization: Bearer $T\" http://{gateway}/cim/customers             # 200
+  curl -i -H \"Authorization: Bearer $T\" http://{gateway}/cim/customerSchema        # 403
+why:
+  {program} explain --rules {rules} --app agent-desk --role agent GET /cim/customerSchema
+from here:
+  {program} dev --eject ./mine        # files to start from
+",
+            version = env!("CARGO_PKG_VERSION"),
+        )
+    }
+}
