@@ -216,6 +216,9 @@ mod tests {
     use super::*;
     use crate::cli::dev::store::Store;
 
+    use crate::config::diagnostic::Style;
+    use crate::config::{Carried, FileKind, SourceFile, Sources, compile};
+
     #[test]
     fn every_upstream_of_the_shipped_gateway_has_a_demo_application() {
         let demo: Vec<String> = Store::demo().unwrap().into_iter().map(|(name, _)| name).collect();
@@ -223,6 +226,34 @@ mod tests {
         assert!(!upstreams.is_empty());
         for upstream in upstreams {
             assert!(demo.contains(&upstream.name), "{}", upstream.name);
+        }
+    }
+
+    #[test]
+    fn what_is_written_compiles() {
+        let place = tempfile::tempdir().unwrap();
+        let place = Workplace::new(place.path().join("d"));
+        place.prepare().unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let backends: Vec<Backend> = Store::demo()
+            .unwrap()
+            .into_iter()
+            .map(|(name, _)| Backend { name, address: "127.0.0.1:9".parse().unwrap() })
+            .collect();
+        place.configure(Listen { gateway: any, admin: any }, "{}", &backends).unwrap();
+        let file = |kind, path: PathBuf| SourceFile {
+            kind,
+            text: fs::read_to_string(&path).unwrap(),
+            path: path.to_string_lossy().into(),
+        };
+        let mut files = vec![file(FileKind::Gateway, place.config())];
+        for (name, _) in RULES {
+            let kind = if name == "tenants.toml" { FileKind::Tenants } else { FileKind::Rules };
+            files.push(file(kind, place.rules().join(name)));
+        }
+        let sources = Sources { files, hash: String::new() };
+        if let Err(why) = compile(&sources, Carried::nothing()) {
+            panic!("{}", why.render(&sources.files, Style::Plain));
         }
     }
 
