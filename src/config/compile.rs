@@ -136,8 +136,9 @@ fn configured(config: &GatewayConfig, previous: Option<&Snapshot>) -> Result<Ver
         })
         .collect();
     let issuer = |own: &IssuerConfig| -> Result<Issuer, String> {
-        let kept =
-            held.get(&*own.name).filter(|(before, _)| before.keys == own.keys && before.issuer == own.issuer);
+        let kept = held.get(&*own.name).filter(|(before, _)| {
+            before.keys == own.keys && before.issuer == own.issuer && before.kind == own.kind
+        });
         let algorithms: Result<Vec<Algorithm>, _> = own.algorithms.iter().map(|name| name.parse()).collect();
         Ok(Issuer {
             name: own.name.clone(),

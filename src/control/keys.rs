@@ -12,27 +12,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::fetch::{FetchError, Fetcher, is_tls};
-use crate::plumbing::KeySource;
+use crate::plumbing::{IssuerConfig, KeySource};
 use crate::request::Timestamp;
+use crate::snapshot::Snapshot;
 use crate::token::{IssuerKind, KeyCell, KeySet, KeySetError, V2_TEMPLATE};
 
 /// Largest key file that is read.
 const FILE_MAX_BYTES: u64 = 256 * 1024;
 /// What metadata of Entra's version 1 calls its issuer; its tokens are taken where [`V2_TEMPLATE`] is configured.
 const ENTRA_V1_METADATA: &str = "https://sts.windows.net/{tenantid}/";
-
-/// Where one issuer's keys come from, and what discovery must say of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// The issuer's name in the configuration.
-    pub name: Arc<str>,
-    /// Its kind.
-    pub kind: IssuerKind,
-    /// The configured issuer, which metadata must repeat.
-    pub issuer: String,
-    /// File, URL or metadata.
-    pub keys: KeySource,
-}
 
 /// When keys are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,52 +81,55 @@ pub enum KeysError {
     Downgrade,
 }
 
-/// The cells of all issuers. Asking again for the same source gives the same cell, so keys outlive a reload.
+/// Tends the cells of all issuers. A cell that a reload carries over goes on being tended by its one task.
 pub struct Keyring {
     fetcher: Fetcher,
     cadence: Cadence,
-    cells: Mutex<Vec<Kept>>,
-}
-
-struct Kept {
-    source: Source,
-    cell: Weak<KeyCell>,
+    tended: Mutex<Vec<Weak<KeyCell>>>,
 }
 
 impl Keyring {
-    /// A ring without cells.
+    /// A ring that tends nothing yet.
     #[must_use]
     pub fn new(fetcher: Fetcher, cadence: Cadence) -> Self {
-        Self { fetcher, cadence, cells: Mutex::default() }
+        Self { fetcher, cadence, tended: Mutex::default() }
     }
 
-    /// The cell of a source, with a task that keeps it fresh for as long as someone holds it. Keys of a file are
-    /// read at once; others come when they come. Must be called on a runtime.
-    pub fn cell(&self, source: &Source) -> Arc<KeyCell> {
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        cells.retain(|kept| kept.cell.strong_count() > 0);
-        let known = cells.iter().find(|kept| kept.source == *source);
-        if let Some(cell) = known.and_then(|kept| kept.cell.upgrade()) {
-            return cell;
+    /// Tends the cells of every issuer of a snapshot: to be called before it is published, on a runtime.
+    pub fn tend_all(&self, snapshot: &Snapshot) {
+        for issuer in snapshot.verifier.issuers() {
+            let configured =
+                snapshot.gateway.issuers.iter().find(|configured| configured.name == issuer.name);
+            if let Some(configured) = configured {
+                self.tend(configured, &issuer.keys);
+            }
         }
-        let cell = Arc::new(KeyCell::empty());
-        cells.push(Kept { source: source.clone(), cell: Arc::downgrade(&cell) });
-        if let KeySource::File(path) = &source.keys {
-            note(&cell, read_file(path));
+    }
+
+    /// Keeps a cell fresh, with a task of its own, for as long as someone holds it. A file is read at once; other
+    /// keys come when they come.
+    pub fn tend(&self, issuer: &IssuerConfig, cell: &Arc<KeyCell>) {
+        let held = Arc::downgrade(cell);
+        let mut tended = self.tended.lock().unwrap_or_else(PoisonError::into_inner);
+        tended.retain(|cell| cell.strong_count() > 0);
+        if tended.iter().any(|known| known.ptr_eq(&held)) {
+            return;
         }
-        let task = keep_fresh(source.clone(), Arc::downgrade(&cell), self.fetcher.clone(), self.cadence);
-        tokio::spawn(task);
-        cell
+        tended.push(Weak::clone(&held));
+        if let KeySource::File(path) = &issuer.keys {
+            note(cell, read_file(path));
+        }
+        tokio::spawn(keep_fresh(issuer.clone(), held, self.fetcher.clone(), self.cadence));
     }
 }
 
 /// Keeps `cell` fresh until nobody else holds it.
-async fn keep_fresh(source: Source, cell: Weak<KeyCell>, fetcher: Fetcher, cadence: Cadence) {
-    let mut schedule = Schedule::new(matches!(source.keys, KeySource::File(_)), cadence, Instant::now());
+async fn keep_fresh(issuer: IssuerConfig, cell: Weak<KeyCell>, fetcher: Fetcher, cadence: Cadence) {
+    let mut schedule = Schedule::new(matches!(issuer.keys, KeySource::File(_)), cadence, Instant::now());
     while let Some(held) = cell.upgrade() {
         if schedule.is_due(Instant::now(), || held.take_wanted()) {
-            let found = find(&source, &fetcher).await;
-            report(&source.name, &found, schedule.failures);
+            let found = find(&issuer, &fetcher).await;
+            report(&issuer.name, &found, schedule.failures);
             schedule.tried(Instant::now(), note(&held, found));
         }
         drop(held);
@@ -218,8 +209,8 @@ impl Schedule {
     }
 }
 
-async fn find(source: &Source, fetcher: &Fetcher) -> Result<KeySet, KeysError> {
-    match &source.keys {
+async fn find(issuer: &IssuerConfig, fetcher: &Fetcher) -> Result<KeySet, KeysError> {
+    match &issuer.keys {
         KeySource::File(path) => {
             let path = path.clone();
             let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
@@ -227,7 +218,7 @@ async fn find(source: &Source, fetcher: &Fetcher) -> Result<KeySet, KeysError> {
         }
         KeySource::Url(url) => Ok(KeySet::parse_jwks(&fetcher.get(url).await?)?),
         KeySource::Metadata(url) => {
-            let jwks_uri = discover(source, &fetcher.get(url).await?)?;
+            let jwks_uri = discover(issuer, &fetcher.get(url).await?)?;
             if is_tls(url) && !is_tls(&jwks_uri) {
                 return Err(KeysError::Downgrade);
             }
@@ -247,18 +238,18 @@ fn read_file(path: &Path) -> Result<KeySet, KeysError> {
 }
 
 /// The `jwks_uri` of metadata that is this issuer's own (OpenID Connect Discovery §4.3).
-fn discover(source: &Source, metadata: &[u8]) -> Result<String, KeysError> {
+fn discover(issuer: &IssuerConfig, metadata: &[u8]) -> Result<String, KeysError> {
     let metadata: Value = serde_json::from_slice(metadata).map_err(|_| KeysError::Metadata)?;
     let text = |name: &str| metadata.get(name).and_then(Value::as_str).ok_or(KeysError::Metadata);
     let found = text("issuer")?;
     let is_template =
-        source.kind == IssuerKind::Entra && source.issuer.to_ascii_lowercase().contains("{tenantid}");
+        issuer.kind == IssuerKind::Entra && issuer.issuer.to_ascii_lowercase().contains("{tenantid}");
     let same = match is_template {
-        true => found.eq_ignore_ascii_case(&source.issuer),
-        false => found == source.issuer,
+        true => found.eq_ignore_ascii_case(&issuer.issuer),
+        false => found == issuer.issuer,
     };
     let older = is_template
-        && source.issuer.eq_ignore_ascii_case(V2_TEMPLATE)
+        && issuer.issuer.eq_ignore_ascii_case(V2_TEMPLATE)
         && found.eq_ignore_ascii_case(ENTRA_V1_METADATA);
     if same || older { Ok(text("jwks_uri")?.to_owned()) } else { Err(KeysError::OtherIssuer) }
 }
@@ -304,24 +295,27 @@ mod tests {
 
     #[test]
     fn metadata_must_be_the_issuers_own() {
-        let source = |kind, issuer: &str| Source {
+        let configured = |kind, issuer: &str| IssuerConfig {
             name: "sso".into(),
             kind,
             issuer: issuer.into(),
+            audience: vec!["api".into()],
+            algorithms: vec!["RS256".into()],
             keys: KeySource::Url(String::new()),
+            leeway: Duration::ZERO,
         };
-        let found = |source: &Source, issuer: &str| {
+        let found = |configured: &IssuerConfig, issuer: &str| {
             let metadata = json!({"issuer": issuer, "jwks_uri": "https://sso.example/keys"});
-            discover(source, metadata.to_string().as_bytes())
+            discover(configured, metadata.to_string().as_bytes())
         };
-        let realm = source(IssuerKind::Keycloak, "https://sso.example/realms/a");
+        let realm = configured(IssuerKind::Keycloak, "https://sso.example/realms/a");
         assert_eq!(found(&realm, "https://sso.example/realms/a").unwrap(), "https://sso.example/keys");
         for other in
             ["https://sso.example/realms/b", "https://sso.example/realms/A", "https://sso.example/realms/a/"]
         {
             assert!(matches!(found(&realm, other), Err(KeysError::OtherIssuer)), "{other}");
         }
-        let entra = source(IssuerKind::Entra, V2_TEMPLATE);
+        let entra = configured(IssuerKind::Entra, V2_TEMPLATE);
         assert!(found(&entra, "https://login.microsoftonline.com/{TenantId}/v2.0").is_ok());
         assert!(found(&entra, ENTRA_V1_METADATA).is_ok());
         assert!(

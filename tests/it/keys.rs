@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use gatewarden::config::gateway::KeySource;
 use gatewarden::control::fetch::{FetchError, FetchLimits, Fetcher};
-use gatewarden::control::keys::{Cadence, Keyring, Source};
+use gatewarden::control::keys::{Cadence, Keyring};
+use gatewarden::plumbing::{IssuerConfig, KeySource};
 use gatewarden::request::Timestamp;
 use gatewarden::token::signer::Signer;
 use gatewarden::token::{
@@ -88,8 +88,23 @@ fn cadence() -> Cadence {
     }
 }
 
-fn source(keys: KeySource) -> Source {
-    Source { name: "sso".into(), kind: IssuerKind::Oidc, issuer: "https://sso.example".into(), keys }
+/// A cell that is kept fresh from there.
+fn tended(ring: &Keyring, keys: KeySource) -> Arc<KeyCell> {
+    let cell = Arc::new(KeyCell::empty());
+    ring.tend(&configured(keys), &cell);
+    cell
+}
+
+fn configured(keys: KeySource) -> IssuerConfig {
+    IssuerConfig {
+        name: "sso".into(),
+        kind: IssuerKind::Oidc,
+        issuer: "https://sso.example".into(),
+        audience: vec!["api".into()],
+        algorithms: vec!["EdDSA".into()],
+        keys,
+        leeway: Duration::from_secs(30),
+    }
 }
 
 fn verifier(keys: &Arc<KeyCell>) -> Verifier {
@@ -135,7 +150,7 @@ async fn keys_follow_a_rotation_that_a_token_tells_of() {
     provider.answer("/metadata", "200 OK", &metadata.to_string());
     provider.answer("/keys", "200 OK", &old.jwks());
     let ring = Keyring::new(fetcher(), cadence());
-    let keys = ring.cell(&source(KeySource::Metadata(format!("http://127.0.0.1:{port}/metadata"))));
+    let keys = tended(&ring, KeySource::Metadata(format!("http://127.0.0.1:{port}/metadata")));
     let verifier = verifier(&keys);
     let (old_token, new_token) = (token(&old), token(&new));
     until("the first keys", || verdict(&verifier, &old_token).is_ok()).await;
@@ -152,7 +167,7 @@ async fn a_provider_that_is_down_costs_neither_the_start_nor_the_last_keys() {
     let port = provider.start().await;
     provider.answer("/keys", "503 Service Unavailable", "");
     let ring = Keyring::new(fetcher(), cadence());
-    let keys = ring.cell(&source(KeySource::Url(format!("http://127.0.0.1:{port}/keys"))));
+    let keys = tended(&ring, KeySource::Url(format!("http://127.0.0.1:{port}/keys")));
     let verifier = verifier(&keys);
     let raw = token(&signer);
     assert_eq!(verdict(&verifier, &raw), Err(TokenError::KeysUnavailable));
@@ -170,19 +185,20 @@ async fn a_provider_that_is_down_costs_neither_the_start_nor_the_last_keys() {
 }
 
 #[tokio::test]
-async fn the_same_source_keeps_its_cell_and_a_dropped_one_ends() {
+async fn a_cell_is_tended_once_and_for_as_long_as_it_is_held() {
     let provider = Provider::default();
     let port = provider.start().await;
-    provider.answer("/keys", "503 Service Unavailable", "");
+    provider.answer("/keys", "200 OK", &Signer::generate(Algorithm::EdDsa, "k").unwrap().jwks());
     let ring = Keyring::new(fetcher(), cadence());
-    let ours = source(KeySource::Url(format!("http://127.0.0.1:{port}/keys")));
-    let cell = ring.cell(&ours);
-    assert!(Arc::ptr_eq(&cell, &ring.cell(&ours)));
-    let other = ring.cell(&Source { issuer: "https://other.example".into(), ..ours.clone() });
-    assert!(!Arc::ptr_eq(&cell, &other));
-    assert!(Arc::ptr_eq(&cell, &ring.cell(&ours)), "another source takes nothing away");
+    let keys = KeySource::Url(format!("http://127.0.0.1:{port}/keys"));
+    let cell = tended(&ring, keys.clone());
+    ring.tend(&configured(keys), &cell);
+    assert_eq!(Arc::weak_count(&cell), 2, "the ring knows it, and one task tends it");
+    until("the keys", || cell.status().keys == 1).await;
+    cell.want_refresh();
+    until("the second fetch", || provider.asked.load(Ordering::SeqCst) == 2).await;
     let watch = Arc::downgrade(&cell);
-    drop((cell, other));
+    drop(cell);
     until("the end of the task", || watch.strong_count() == 0).await;
 }
 
@@ -196,7 +212,7 @@ async fn a_key_file_is_read_at_once_and_again_when_it_changes() {
     let path = folder.path().join("keys.json");
     std::fs::write(&path, old.jwks()).unwrap();
     let ring = Keyring::new(fetcher(), cadence());
-    let keys = ring.cell(&source(KeySource::File(path.clone())));
+    let keys = tended(&ring, KeySource::File(path.clone()));
     let verifier = verifier(&keys);
     assert_eq!(verdict(&verifier, &token(&old)), Ok(()));
     std::fs::write(&path, new.jwks()).unwrap();
