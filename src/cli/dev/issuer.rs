@@ -3,13 +3,15 @@
 //! Its key is made at each start and is never written anywhere; its tokens live an hour at most. A gateway that was
 //! not started by `dev` refuses them whatever keys it has been given, which [`token`](crate::token) sees to.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::persona::Persona;
 use crate::request::Timestamp;
 use crate::token::signer::{Signer, SignerError};
-use crate::token::{Algorithm, DEV_ISSUER, DEV_KEY_PREFIX};
+use crate::token::{Algorithm, DEV_ISSUER, DEV_KEY_PREFIX, Issuer, IssuerKind, KeyCell, KeySet, KeySetError};
 
 /// The longest life of a token, in seconds.
 pub const LIFE_MAX_S: u64 = 3600;
@@ -19,6 +21,8 @@ pub const LIFE_MAX_S: u64 = 3600;
 pub struct StandIn {
     /// The issuer's name in `gateway.toml`.
     pub name: &'static str,
+    /// Its kind: what else its tokens say.
+    pub kind: IssuerKind,
     /// What its tokens call themselves after [`DEV_ISSUER`].
     tail: &'static str,
     /// The audience that its tokens are for.
@@ -28,8 +32,13 @@ pub struct StandIn {
 /// The identity providers of the demo applications.
 pub const STAND_INS: [StandIn; 2] = [
     // An Entra issuer is a template whose first path segment is the caller's tenant.
-    StandIn { name: "entra", tail: "://entra/{tenantid}/v2.0", audience: "api://gatewarden" },
-    StandIn { name: "keycloak", tail: "://keycloak", audience: "cim" },
+    StandIn {
+        name: "entra",
+        kind: IssuerKind::Entra,
+        tail: "://entra/{tenantid}/v2.0",
+        audience: "api://gatewarden",
+    },
+    StandIn { name: "keycloak", kind: IssuerKind::Keycloak, tail: "://keycloak", audience: "cim" },
 ];
 
 impl StandIn {
@@ -43,13 +52,49 @@ impl StandIn {
 /// Signs tokens for personas.
 pub struct DevIssuer {
     signer: Signer,
+    keys: Arc<KeyCell>,
+}
+
+/// Why there is no development issuer.
+#[derive(Debug, thiserror::Error)]
+pub enum IssuerError {
+    /// No key could be made.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// Its public half can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeySetError),
 }
 
 impl DevIssuer {
     /// An issuer with a new random key.
-    pub fn new() -> Result<Self, SignerError> {
+    pub fn new(now: Timestamp) -> Result<Self, IssuerError> {
         let kid = format!("{DEV_KEY_PREFIX}{}", Uuid::now_v7());
-        Ok(Self { signer: Signer::generate(Algorithm::EdDsa, &kid)? })
+        let signer = Signer::generate(Algorithm::EdDsa, &kid)?;
+        let keys = KeySet::parse_jwks(signer.jwks().as_bytes())?;
+        Ok(Self { signer, keys: Arc::new(KeyCell::holding(keys, now)) })
+    }
+
+    /// What a gateway that takes its tokens trusts.
+    #[must_use]
+    pub fn issuers(&self) -> Vec<Issuer> {
+        let issuer = |stand_in: &StandIn| Issuer {
+            name: stand_in.name.into(),
+            kind: stand_in.kind,
+            issuer: stand_in.issuer(),
+            audience: vec![stand_in.audience.to_owned()],
+            algorithms: vec![self.signer.algorithm()],
+            leeway_s: 0,
+            keys: self.keys.clone(),
+        };
+        STAND_INS.iter().map(issuer).collect()
+    }
+
+    /// Says that the keys are still the right ones: old keys aren't trusted, and nobody else will.
+    pub fn confirm(&self, now: Timestamp) {
+        if let Ok(keys) = KeySet::parse_jwks(self.jwks().as_bytes()) {
+            self.keys.publish(keys, now);
+        }
     }
 
     /// The public half of its key, as a key set.
@@ -78,24 +123,17 @@ impl DevIssuer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::token::{CacheLimits, DevTokens, Issuer, IssuerKind, KeyCell, KeySet, TokenError, Verifier};
+    use crate::token::{CacheLimits, DevTokens, STALE_AFTER_S, TokenError, Verifier};
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
 
+    fn new() -> DevIssuer {
+        DevIssuer::new(NOW).unwrap()
+    }
+
     fn verifier(of: &DevIssuer, dev: DevTokens) -> Verifier {
-        let issuer = |stand_in: &StandIn| Issuer {
-            name: Arc::from(stand_in.name),
-            kind: if stand_in.name == "entra" { IssuerKind::Entra } else { IssuerKind::Keycloak },
-            issuer: stand_in.issuer(),
-            audience: vec![stand_in.audience.to_owned()],
-            algorithms: vec![Algorithm::EdDsa],
-            leeway_s: 60,
-            keys: Arc::new(KeyCell::holding(KeySet::parse_jwks(of.jwks().as_bytes()).unwrap(), NOW)),
-        };
-        Verifier::new(STAND_INS.iter().map(issuer).collect(), dev, CacheLimits::default()).unwrap()
+        Verifier::new(of.issuers(), dev, CacheLimits::default()).unwrap()
     }
 
     fn personas() -> Vec<Persona> {
@@ -118,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_gateway_started_by_dev_takes_its_tokens_and_no_other_does() {
-        let issuer = DevIssuer::new().unwrap();
+        let issuer = new();
         for persona in personas() {
             let token = issuer.mint(&persona, NOW).unwrap();
             let accepted = verifier(&issuer, DevTokens::Accepted).verify(&token, NOW);
@@ -131,7 +169,7 @@ mod tests {
 
     #[test]
     fn its_name_alone_or_its_key_alone_is_refused_too() {
-        let issuer = DevIssuer::new().unwrap();
+        let issuer = new();
         let verifier = verifier(&issuer, DevTokens::Refused);
         let with = |header: Value, iss: &str| {
             let claims =
@@ -147,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_token_lives_an_hour_at_most() {
-        let issuer = DevIssuer::new().unwrap();
+        let issuer = new();
         let verifier = verifier(&issuer, DevTokens::Accepted);
         for persona in personas() {
             let token = verifier.verify(&issuer.mint(&persona, NOW).unwrap(), NOW).unwrap();
@@ -156,8 +194,19 @@ mod tests {
     }
 
     #[test]
+    fn a_gateway_that_runs_for_days_still_takes_them() {
+        let issuer = new();
+        let verifier = verifier(&issuer, DevTokens::Accepted);
+        let later = Timestamp(NOW.0 + STALE_AFTER_S + 1);
+        let token = issuer.mint(&personas()[1], later).unwrap();
+        assert_eq!(verifier.verify(&token, later).unwrap_err().error, TokenError::KeysUnavailable);
+        issuer.confirm(later);
+        assert!(verifier.verify(&token, later).is_ok());
+    }
+
+    #[test]
     fn every_start_has_a_key_of_its_own() {
-        let (one, other) = (DevIssuer::new().unwrap(), DevIssuer::new().unwrap());
+        let (one, other) = (new(), new());
         assert_ne!(one.jwks(), other.jwks());
         let token = other.mint(&personas()[1], NOW).unwrap();
         assert!(verifier(&one, DevTokens::Accepted).verify(&token, NOW).is_err());

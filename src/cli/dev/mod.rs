@@ -16,7 +16,7 @@ use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
 use self::backends::Backend;
@@ -74,7 +74,7 @@ pub enum DevError {
     Environment(String, #[source] io::Error),
     /// No random key could be had.
     #[error(transparent)]
-    Key(#[from] crate::token::signer::SignerError),
+    Key(#[from] issuer::IssuerError),
     /// The running `dev` has no such token to give.
     #[error("{0}")]
     Wish(String),
@@ -107,7 +107,7 @@ pub fn surround(args: &DevArgs, service: Option<&OsStr>) -> Result<Surroundings,
     let workplace = Workplace::new(&args.directory);
     let shown = args.directory.display();
     let kept = workplace.prepare().map_err(failed(&format!("{shown} can't be prepared")))?;
-    let issuer = Arc::new(DevIssuer::new()?);
+    let issuer = Arc::new(DevIssuer::new(now())?);
     let backends = start_beside(workplace.clone(), issuer.clone())
         .map_err(failed("the demo applications can't be started"))?;
     let listen = Listen { gateway: args.listen, admin: args.admin };
@@ -133,6 +133,7 @@ fn start_beside(workplace: Workplace, issuer: Arc<DevIssuer>) -> io::Result<Vec<
                 Ok((socket, backends)) => {
                     // Nobody waits any more: the process is ending.
                     let _ = started.send(Ok(backends));
+                    tokio::spawn(confirm_keys(issuer.clone()));
                     socket.serve(move |wish| mint(&workplace, &issuer, wish)).await;
                 }
                 Err(error) => drop(started.send(Err(error))),
@@ -140,6 +141,14 @@ fn start_beside(workplace: Workplace, issuer: Arc<DevIssuer>) -> io::Result<Vec<
         });
     })?;
     outcome.recv().map_err(|_| io::Error::other("the thread ended"))?
+}
+
+async fn confirm_keys(issuer: Arc<DevIssuer>) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        hours.tick().await;
+        issuer.confirm(now());
+    }
 }
 
 /// A token for a wish, by the rule files as they stand on disk now.
@@ -151,8 +160,11 @@ fn mint(workplace: &Workplace, issuer: &DevIssuer, wish: &Wish) -> Result<String
     let app = read(&format!("{}.toml", persona::app_of(wish)?))?;
     let tenants = read("tenants.toml")?;
     let persona = persona::persona(wish, Files { app: &app, tenants: &tenants })?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?;
-    issuer.mint(&persona, Timestamp(now.as_secs()))
+    issuer.mint(&persona, now())
+}
+
+fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 /// `token dev`: asks the `gatewarden dev` that runs in this directory.
