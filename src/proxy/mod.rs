@@ -1,1 +1,16 @@
-//! (to come)
+//! The plane that carries requests: `server` accepts and drains, `connection` speaks HTTP on one of them, `handle` is
+//! a request's life, with `inbound`, `forward`, `respond` and `record` as its steps. It decides nothing itself, and
+//! it forwards nothing without a permit.
+
+mod body;
+mod connection;
+mod forward;
+mod handle;
+mod inbound;
+mod plane;
+mod record;
+mod respond;
+mod server;
+
+pub use plane::Plane;
+pub use server::{Running, Server};

@@ -37,7 +37,7 @@ pub enum Failure {
 /// An exchange that gave no answer.
 enum Lost {
     /// The request is back: nothing of it was sent.
-    Unsent(Request<Outgoing>),
+    Unsent(Box<Request<Outgoing>>),
     /// The connection ended before an answer began.
     Hangup,
     /// Nothing to try again.
@@ -45,15 +45,19 @@ enum Lost {
 }
 
 impl Upstream {
-    /// Sends a request and waits for the head of its answer.
-    pub async fn send(&self, mut request: Request<Outgoing>) -> Result<Response<Answer>, Failure> {
+    /// Sends a request and waits for the head of its answer. `missed` is told of every server that can't be reached.
+    pub async fn send(
+        &self,
+        mut request: Request<Outgoing>,
+        missed: impl Fn(&Server),
+    ) -> Result<Response<Answer>, Failure> {
         let end = Moment::now() + self.total_timeout;
         for server in self.order() {
             if let Some(connection) = pool::take(server) {
                 let spare = spare(&request);
                 match self.exchange(server, connection, request, end).await {
                     Ok(response) => return Ok(response),
-                    Err(Lost::Unsent(unsent)) => request = unsent,
+                    Err(Lost::Unsent(unsent)) => request = *unsent,
                     Err(Lost::Hangup) => match spare {
                         Some(spare) => request = spare,
                         None => return Err(Failure::Broken),
@@ -63,12 +67,13 @@ impl Upstream {
             }
             let Ok(connection) = pool::open(server, self.connect_timeout, self.head_bytes).await else {
                 server.not_reached(Instant::now());
+                missed(server);
                 continue;
             };
             server.reached();
             match self.exchange(server, connection, request, end).await {
                 Ok(response) => return Ok(response),
-                Err(Lost::Unsent(unsent)) => request = unsent,
+                Err(Lost::Unsent(unsent)) => request = *unsent,
                 Err(Lost::Hangup) => return Err(Failure::Broken),
                 Err(Lost::Failed(failure)) => return Err(failure),
             }
@@ -85,7 +90,7 @@ impl Upstream {
     ) -> Result<Response<Answer>, Lost> {
         let meter = request.body().meter();
         let mut lease = Lease::new(connection, server, self.idle_connections);
-        let Some(connection) = &mut lease.connection else { return Err(Lost::Unsent(request)) };
+        let Some(connection) = &mut lease.connection else { return Err(Lost::Unsent(Box::new(request))) };
         let response = self.head(connection, request, meter.as_deref(), end).await?;
         Ok(response.map(|incoming| Answer::new(incoming, lease, meter, self.read_timeout, end)))
     }
@@ -111,7 +116,7 @@ impl Upstream {
                 continue;
             };
             return outcome.map_err(|mut lost| match lost.take_message() {
-                Some(request) => Lost::Unsent(request),
+                Some(request) => Lost::Unsent(Box::new(request)),
                 None => classify(lost.error()),
             });
         }

@@ -1,0 +1,79 @@
+//! The body of a response, with the request's record on board.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::record::Recorder;
+use crate::outcome::Ending;
+use crate::upstream::{Answer, Failure};
+
+/// A response's body: one of our own, or an upstream's on its way through.
+#[derive(Debug)]
+pub(super) struct Body {
+    content: Content,
+    recorder: Recorder,
+}
+
+#[derive(Debug)]
+enum Content {
+    Own(Option<Bytes>),
+    Upstream(Answer),
+}
+
+impl Body {
+    pub(super) fn own(bytes: Bytes, recorder: Recorder) -> Self {
+        Self { content: Content::Own(Some(bytes).filter(|bytes| !bytes.is_empty())), recorder }
+    }
+
+    pub(super) fn upstream(answer: Answer, mut recorder: Recorder) -> Self {
+        if answer.is_end_stream() {
+            recorder.ended(Ending::Answered);
+        }
+        Self { content: Content::Upstream(answer), recorder }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let body = self.get_mut();
+        let frame = match &mut body.content {
+            Content::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Content::Upstream(answer) => {
+                let frame = ready!(Pin::new(&mut *answer).poll_frame(cx));
+                if matches!(frame, Some(Err(_))) {
+                    body.recorder.ended(Ending::UpstreamBroke);
+                } else if frame.is_none() || answer.is_end_stream() {
+                    body.recorder.ended(Ending::Answered);
+                }
+                frame
+            }
+        };
+        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref) {
+            body.recorder.sent(data.len());
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Own(bytes) => bytes.is_none(),
+            Content::Upstream(answer) => answer.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Own(bytes) => {
+                let length = bytes.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+            }
+            Content::Upstream(answer) => answer.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! HTTP on one accepted connection: which version it speaks, how long it may take, and how it ends.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::handle::handle;
+use super::plane::{Plane, Seat};
+use super::server::Phase;
+use crate::plumbing::Limits;
+use crate::headers::Peer;
+
+/// What a client that speaks HTTP/2 without asking first begins with (RFC 9113 §3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Header lines that hyper takes without allocating for them.
+const HEADERS_FREE: usize = 100;
+/// Smallest read buffer that hyper takes.
+const BUFFER_MIN: usize = 8 * 1024;
+/// Largest read buffer, for request bodies.
+const BUFFER_MAX: usize = 64 * 1024;
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const PENDING_RESETS: usize = 20;
+const LOCAL_RESETS: usize = 1024;
+
+/// One client connection, as its requests see it.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) plane: Arc<Plane>,
+    pub(super) peer: Peer,
+    pub(super) scheme: &'static str,
+    served: AtomicU64,
+    _seat: Seat,
+}
+
+impl Client {
+    pub(super) fn new(plane: Arc<Plane>, peer: Peer, seat: Seat) -> Arc<Self> {
+        Arc::new(Self { plane, peer, scheme: "http", served: AtomicU64::new(0), _seat: seat })
+    }
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(
+    stream: TcpStream,
+    client: Arc<Client>,
+    limits: &Limits,
+    phase: watch::Receiver<Phase>,
+) {
+    let mut drained = phase.clone();
+    let protocol = tokio::select! {
+        biased;
+        protocol = tokio::time::timeout(limits.head_timeout, read_protocol(&stream)) => protocol,
+        _ = drained.changed() => return,
+    };
+    let Ok(Ok(protocol)) = protocol else { return };
+    let counted = client.clone();
+    let service = service_fn(move |request| {
+        client.served.fetch_add(1, Ordering::Relaxed);
+        handle(client.clone(), request)
+    });
+    let io = TokioIo::new(stream);
+    let most = limits.requests_per_connection;
+    let is_used_up = || counted.served.load(Ordering::Relaxed) >= most;
+    match protocol {
+        Protocol::Http1 => {
+            let connection = http1(limits).serve_connection(io, service);
+            drive(pin!(connection), http1::Connection::graceful_shutdown, is_used_up, phase).await;
+        }
+        Protocol::Http2 => {
+            let connection = http2(limits).serve_connection(io, service);
+            drive(pin!(connection), http2::Connection::graceful_shutdown, is_used_up, phase).await;
+        }
+    }
+}
+
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Looks at the first bytes without taking them.
+async fn read_protocol(stream: &TcpStream) -> std::io::Result<Protocol> {
+    /// How long to wait for the rest of a preface that came in pieces.
+    const PIECE: Duration = Duration::from_millis(10);
+    let mut first = [0; H2_PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut first).await?;
+        let seen = first.get(..length).unwrap_or_default();
+        if seen == H2_PREFACE {
+            return Ok(Protocol::Http2);
+        }
+        if seen.is_empty() || !H2_PREFACE.starts_with(seen) {
+            return Ok(Protocol::Http1);
+        }
+        tokio::time::sleep(PIECE).await;
+    }
+}
+
+fn http1(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_header_size(limits.head_bytes)
+        .max_buf_size(limits.head_bytes.clamp(BUFFER_MIN, BUFFER_MAX.max(limits.head_bytes)));
+    if limits.headers != HEADERS_FREE {
+        builder.max_headers(limits.headers);
+    }
+    builder
+}
+
+fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.h2_streams)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(LOCAL_RESETS)
+        .keep_alive_interval(limits.idle_timeout)
+        .keep_alive_timeout(limits.head_timeout);
+    builder
+}
+
+/// Polls a connection to its end. When the gateway drains, or the connection had its share of requests, it takes no
+/// new ones.
+async fn drive<C: Future>(
+    mut connection: Pin<&mut C>,
+    leave: impl Fn(Pin<&mut C>),
+    is_used_up: impl Fn() -> bool,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let watched = phase.clone();
+    let mut changed = pin!(phase.changed());
+    let (mut is_told, mut is_watching) = (false, false);
+    std::future::poll_fn(|cx| {
+        // The task's waker stays the same, so one look is enough to be woken; the phase only ever changes once.
+        if !is_watching {
+            is_watching = true;
+            let _ = changed.as_mut().poll(cx);
+        }
+        if !is_told && !matches!(watched.has_changed(), Ok(false)) {
+            is_told = true;
+            leave(connection.as_mut());
+        }
+        let polled = connection.as_mut().poll(cx);
+        // Told while the last request is on its way, so that its answer says that it is the last.
+        if polled.is_pending() && !is_told && is_used_up() {
+            is_told = true;
+            leave(connection.as_mut());
+            return connection.as_mut().poll(cx).map(drop);
+        }
+        polled.map(drop)
+    })
+    .await;
+}

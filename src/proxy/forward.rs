@@ -1,0 +1,97 @@
+//! Permit + request → an upstream's answer. Without a permit there is no way in here.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::record::Recorder;
+use crate::authorize::{Permit, TokenHandling};
+use crate::plumbing::Limits;
+use crate::headers::{self, Origin};
+use crate::rejection::Rejection;
+use crate::request::Malformed;
+use crate::upstream::{Answer, BodyFault, BodyLimits, Failure, Outgoing, Server, Upstream};
+
+/// A request on its way out.
+pub(super) struct Outbound {
+    pub(super) parts: Parts,
+    pub(super) body: Incoming,
+    pub(super) origin: Origin,
+}
+
+/// Sends the request to the upstream that the permit names, and hands on the answer.
+pub(super) async fn forward(
+    upstream: &Arc<Upstream>,
+    limits: &Limits,
+    permit: &Permit,
+    outbound: Outbound,
+    recorder: &mut Recorder,
+) -> Result<Response<Answer>, Rejection> {
+    let Outbound { mut parts, body, origin } = outbound;
+    let bounds = BodyLimits { bytes: limits.body_bytes, timeout: limits.body_timeout };
+    let body = Outgoing::new(body, bounds).map_err(Failure::Client).map_err(reject)?;
+    // hyper sends no body of unknown length for a method that seldom has one, unless it is told to.
+    if !body.is_empty() && body.size_hint().exact().is_none() {
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    dress(&mut parts.headers, permit, origin, recorder.request_id());
+    parts.uri = target(&parts.uri, permit.target())?;
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+
+    recorder.asked(upstream.name());
+    let missed = |_: &Server| recorder.plane().metrics().upstream_connect_failed(upstream.name());
+    let mut response = upstream.send(Request::from_parts(parts, body), missed).await.map_err(reject)?;
+    recorder.upstream_answered();
+    // Nobody asked to switch protocols, and there is no class of statuses from 600 up.
+    let is_odd = response.status() == StatusCode::SWITCHING_PROTOCOLS || response.status().as_u16() >= 600;
+    if is_odd || headers::clean_response(response.headers_mut()).is_err() {
+        return Err(Rejection::UpstreamBroken);
+    }
+    Ok(response)
+}
+
+/// Says who is calling and for whom, over whatever the client said.
+fn dress(headers: &mut HeaderMap, permit: &Permit, origin: Origin, id: &HeaderValue) {
+    if permit.authorization() == TokenHandling::Strip {
+        headers.remove(AUTHORIZATION);
+    }
+    origin.write(headers);
+    headers.insert(headers::REQUEST_ID, id.clone());
+    for (name, value) in permit.supplied() {
+        headers.insert(name.clone(), value.clone());
+    }
+    if let Some(who) = permit.identity() {
+        headers.insert(headers::SUBJECT, who.subject.clone());
+        headers.insert(headers::TENANT, who.tenant.clone());
+        headers.insert(headers::ROLES, who.roles.clone());
+        headers.insert(headers::PERMISSION, who.permission.clone());
+    }
+}
+
+/// The permit's target; the client's own bytes where nothing was cut off.
+fn target(asked: &Uri, permitted: &str) -> Result<Uri, Rejection> {
+    let target = match asked.path_and_query() {
+        Some(asked) if asked.as_str() == permitted => asked.clone(),
+        _ => PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(permitted.as_bytes()))
+            .map_err(|_| Rejection::Internal)?,
+    };
+    Ok(Uri::from(target))
+}
+
+fn reject(failure: Failure) -> Rejection {
+    match failure {
+        Failure::Unreachable => Rejection::UpstreamUnreachable,
+        Failure::Timeout => Rejection::UpstreamTimeout,
+        Failure::Broken => Rejection::UpstreamBroken,
+        Failure::Client(BodyFault::TooLarge) => Rejection::BodyTooLarge,
+        Failure::Client(BodyFault::TooSlow) => Rejection::ClientTooSlow,
+        Failure::Client(BodyFault::Broken) => Rejection::Malformed(Malformed::Framing),
+    }
+}

@@ -1,0 +1,142 @@
+//! A request's life, from its head to the response's head. [`handle`] always ends in a response with the record on
+//! board; [`serve`] may fail at any step.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::SystemTime;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::body::Body;
+use super::connection::Client;
+use super::forward::{Outbound, forward};
+use super::plane::Plane;
+use super::record::Recorder;
+use super::{inbound, respond};
+use crate::authorize::{Answer as Settled, Permit, Question, Ruling, authorize};
+use crate::rejection::Rejection;
+use crate::request::{CanonicalPath, Credential, Query, RequestView, Timestamp, read_host};
+use crate::snapshot::Snapshot;
+use crate::upstream::Answer;
+
+/// Answers one request, whatever happens.
+pub(super) async fn handle(
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let snapshot = client.plane.load();
+    let slot = client.plane.enter(snapshot.gateway.limits.requests);
+    let mut recorder = Recorder::new(slot, request.method());
+    recorder.judged_by(snapshot.revision);
+    let result = unwinding(pin!(serve(&client, snapshot, request, &mut recorder))).await;
+    Ok(match result {
+        Ok(response) => respond::passed(response, recorder),
+        Err(rejection) => respond::refused(&rejection, recorder),
+    })
+}
+
+/// A fault of ours ends one request, not its neighbours on the connection.
+async fn unwinding<T>(
+    mut work: Pin<&mut impl Future<Output = Result<T, Rejection>>>,
+) -> Result<T, Rejection> {
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
+        polled.unwrap_or(Poll::Ready(Err(Rejection::Internal)))
+    })
+    .await
+}
+
+async fn serve(
+    client: &Client,
+    snapshot: Arc<Snapshot>,
+    request: Request<Incoming>,
+    recorder: &mut Recorder,
+) -> Result<Response<Answer>, Rejection> {
+    if recorder.is_over_capacity() {
+        return Err(Rejection::Overloaded);
+    }
+    let upstreams = client.plane.upstreams(&snapshot);
+    let (mut parts, body) = request.into_parts();
+    let origin = inbound::receive(&mut parts, client, &snapshot)?;
+    let permit = {
+        let host = read_host(parts.version, &parts.uri, &parts.headers)?;
+        let view = RequestView {
+            method: &parts.method,
+            host: &host,
+            path: &CanonicalPath::parse(parts.uri.path())?,
+            query: Query::parse(parts.uri.query().unwrap_or_default())?,
+            headers: &parts.headers,
+            client: origin.client,
+        };
+        decide(&client.plane, &snapshot, &view, recorder).await?
+    };
+    let upstream = upstreams.get(permit.upstream()).ok_or(Rejection::Internal)?;
+    forward(upstream, &snapshot.gateway.limits, &permit, Outbound { parts, body, origin }, recorder).await
+}
+
+/// Asks for a ruling, and answers its questions until there is one.
+async fn decide(
+    plane: &Plane,
+    snapshot: &Arc<Snapshot>,
+    view: &RequestView<'_>,
+    recorder: &mut Recorder,
+) -> Result<Permit, Rejection> {
+    let credential = Credential::read(view.headers)?;
+    let mut ruling = authorize(snapshot, view, credential, now());
+    loop {
+        match ruling {
+            Ruling::Permit(permit, evidence) => {
+                recorder.decided(evidence);
+                return Ok(permit);
+            }
+            Ruling::Refuse(rejection, evidence) => {
+                recorder.decided(evidence);
+                return Err(rejection);
+            }
+            Ruling::Ask(pending) => {
+                let answer = match pending.question() {
+                    Question::Verify { token } => verify(plane, snapshot, token).await?,
+                };
+                ruling = pending.settle(view, answer);
+            }
+        }
+    }
+}
+
+/// Checks a first-seen token's signature beside the requests, a few at a time.
+async fn verify(plane: &Plane, snapshot: &Arc<Snapshot>, token: &str) -> Result<Settled, Rejection> {
+    let turn = plane.checks.acquire().await.map_err(|_| Rejection::Internal)?;
+    let (snapshot, token) = (snapshot.clone(), token.to_owned());
+    let check = tokio::task::spawn_blocking(move || snapshot.verifier.verify(&token, now()));
+    let verified = check.await.map_err(|_| Rejection::Internal)?;
+    drop(turn);
+    Ok(Settled::Verified(verified))
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| since.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_ends_the_request_with_a_refusal() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let faulty = async {
+            tokio::task::yield_now().await;
+            panic!("a fault");
+        };
+        let result: Result<(), Rejection> = runtime.block_on(async { unwinding(pin!(faulty)).await });
+        assert_eq!(result, Err(Rejection::Internal));
+        let sound = async { Ok::<_, Rejection>(7) };
+        assert_eq!(runtime.block_on(async { unwinding(pin!(sound)).await }), Ok(7));
+    }
+}

@@ -1,0 +1,158 @@
+//! What all requests share: the snapshot's pointer, the upstreams that fit it, the counters and the bounds.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+
+use crate::headers::Peer;
+use crate::snapshot::{Live, Snapshot};
+use crate::telemetry::{Counted, Metrics};
+use crate::upstream::Upstreams;
+
+/// What all requests of one gateway share.
+#[derive(Debug)]
+pub struct Plane {
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+    upstreams: ArcSwap<Fitting>,
+    requests: AtomicUsize,
+    connections: Mutex<Connections>,
+    /// Signature checks that may run at once; the rest wait, and never in a request's way.
+    pub(super) checks: Semaphore,
+}
+
+/// The upstreams that a snapshot's indices point into.
+#[derive(Debug)]
+struct Fitting {
+    revision: u64,
+    upstreams: Arc<Upstreams>,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    total: usize,
+    per_client: HashMap<IpAddr, usize>,
+}
+
+impl Plane {
+    /// A plane for what `live` points to.
+    #[must_use]
+    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>) -> Arc<Self> {
+        let snapshot = live.load();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Arc::new(Self {
+            upstreams: ArcSwap::from_pointee(Fitting::new(&snapshot, None)),
+            live,
+            metrics,
+            requests: AtomicUsize::new(0),
+            connections: Mutex::default(),
+            checks: Semaphore::new(cores),
+        })
+    }
+
+    /// The current snapshot.
+    pub(super) fn load(&self) -> Arc<Snapshot> {
+        self.live.load()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The upstreams of this snapshot. The first request after a reload builds them; a server that stays keeps its
+    /// connections.
+    pub fn upstreams(&self, snapshot: &Snapshot) -> Arc<Upstreams> {
+        let current = self.upstreams.load();
+        if current.revision == snapshot.revision {
+            return current.upstreams.clone();
+        }
+        let fitting = Arc::new(Fitting::new(snapshot, Some(&current.upstreams)));
+        let upstreams = fitting.upstreams.clone();
+        // Two first requests may both build; the sets are alike, and the later one stays.
+        if current.revision < snapshot.revision {
+            self.upstreams.store(fitting);
+        }
+        upstreams
+    }
+
+    /// Requests in flight.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Lets a request in, or doesn't if there are `most` already. It is counted as long as the slot lives.
+    pub(super) fn enter(self: &Arc<Self>, most: usize) -> Slot {
+        let before = self.requests.fetch_add(1, Ordering::Relaxed);
+        Slot { plane: self.clone(), is_over: before >= most, _gauge: self.metrics.request() }
+    }
+
+    /// Lets a connection in while there is room for it, in all and from its peer.
+    pub(super) fn connect(self: &Arc<Self>, peer: &Peer, snapshot: &Snapshot) -> Option<Seat> {
+        let limits = &snapshot.gateway.limits;
+        let address = peer.address();
+        // Behind a trusted proxy there are many clients.
+        let is_proxy = snapshot.gateway.trusted_proxies.iter().any(|net| net.contains(&address));
+        let most = if is_proxy { limits.connections } else { limits.connections_per_client };
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if connections.total >= limits.connections {
+            return None;
+        }
+        let of_client = connections.per_client.entry(address).or_default();
+        if *of_client >= most {
+            return None;
+        }
+        *of_client += 1;
+        connections.total += 1;
+        drop(connections);
+        Some(Seat { plane: self.clone(), address, _gauge: self.metrics.connection() })
+    }
+}
+
+impl Fitting {
+    fn new(snapshot: &Snapshot, previous: Option<&Upstreams>) -> Self {
+        let upstreams = Upstreams::build(snapshot.gateway.upstreams.iter(), &snapshot.gateway.limits, previous);
+        Self { revision: snapshot.revision, upstreams: Arc::new(upstreams) }
+    }
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) plane: Arc<Plane>,
+    pub(super) is_over: bool,
+    _gauge: Counted,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.plane.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Seat {
+    plane: Arc<Plane>,
+    address: IpAddr,
+    _gauge: Counted,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut connections = self.plane.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.total = connections.total.saturating_sub(1);
+        if let Some(of_client) = connections.per_client.get_mut(&self.address) {
+            *of_client = of_client.saturating_sub(1);
+            if *of_client == 0 {
+                connections.per_client.remove(&self.address);
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The one record of a request. It rides along from the first byte to the last and is emitted when it is dropped,
+//! however that comes about: a request that nobody finished counts as one whose client left.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Method, StatusCode};
+use uuid::{NoContext, Uuid};
+
+use super::plane::{Plane, Slot};
+use crate::outcome::{Ending, Evidence, Outcome};
+
+/// The status that is written down for a client that left before it had an answer.
+const CLIENT_LEFT: u16 = 499;
+
+/// Records one request.
+#[derive(Debug)]
+pub(super) struct Recorder(Box<Record>);
+
+#[derive(Debug)]
+struct Record {
+    outcome: Outcome,
+    started: Instant,
+    asked: Option<Instant>,
+    id: HeaderValue,
+    slot: Slot,
+}
+
+impl Recorder {
+    pub(super) fn new(slot: Slot, method: &Method) -> Self {
+        let (id, text) = mint_id();
+        let outcome = Outcome {
+            request_id: text,
+            method: is_listed(method).then(|| method.clone()),
+            status: CLIENT_LEFT,
+            ending: Ending::ClientLeft,
+            evidence: Evidence::default(),
+            total: Duration::ZERO,
+            deciding: Duration::ZERO,
+            upstream: None,
+            upstream_name: None,
+            bytes_sent: 0,
+            revision: 0,
+        };
+        Self(Box::new(Record { outcome, started: Instant::now(), asked: None, id, slot }))
+    }
+
+    pub(super) fn plane(&self) -> &Arc<Plane> {
+        &self.0.slot.plane
+    }
+
+    pub(super) fn is_over_capacity(&self) -> bool {
+        self.0.slot.is_over
+    }
+
+    pub(super) fn method(&self) -> Option<&Method> {
+        self.0.outcome.method.as_ref()
+    }
+
+    /// The id as the client and the upstream are told.
+    pub(super) fn request_id(&self) -> &HeaderValue {
+        &self.0.id
+    }
+
+    pub(super) fn request_id_text(&self) -> &str {
+        &self.0.outcome.request_id
+    }
+
+    pub(super) fn judged_by(&mut self, revision: u64) {
+        self.0.outcome.revision = revision;
+    }
+
+    /// The decision stands; what follows is forwarding.
+    pub(super) fn decided(&mut self, evidence: Evidence) {
+        self.0.outcome.evidence = evidence;
+        self.0.outcome.deciding = self.0.started.elapsed();
+    }
+
+    pub(super) fn asked(&mut self, upstream: &Arc<str>) {
+        self.0.outcome.upstream_name = Some(upstream.clone());
+        self.0.asked = Some(Instant::now());
+    }
+
+    pub(super) fn upstream_answered(&mut self) {
+        self.0.outcome.upstream = self.0.asked.map(|asked| asked.elapsed());
+    }
+
+    pub(super) fn responded(&mut self, status: StatusCode) {
+        self.0.outcome.status = status.as_u16();
+    }
+
+    pub(super) fn ended(&mut self, ending: Ending) {
+        self.0.outcome.ending = ending;
+    }
+
+    pub(super) fn sent(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.0.outcome.bytes_sent = self.0.outcome.bytes_sent.saturating_add(bytes);
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.outcome.total = self.started.elapsed();
+        self.slot.plane.metrics().observe(&self.outcome);
+    }
+}
+
+/// A new id, unpredictable and in the order of time. Never the client's.
+fn mint_id() -> (HeaderValue, Arc<str>) {
+    // No shared counter: it would be a lock, and the random part is wide enough.
+    let id = Uuid::new_v7(uuid::Timestamp::now(NoContext));
+    let mut buffer = Uuid::encode_buffer();
+    let text: &str = id.hyphenated().encode_lower(&mut buffer);
+    let value = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"));
+    (value, Arc::from(text))
+}
+
+/// Methods that may be a metric's label.
+fn is_listed(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET
+            | Method::HEAD
+            | Method::POST
+            | Method::PUT
+            | Method::PATCH
+            | Method::DELETE
+            | Method::OPTIONS
+    )
+}

@@ -1,0 +1,147 @@
+//! How connections and requests end: clients that leave, gateways that stop, limits on how many there may be.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::support::{Client, Gateway, Upstream, Wire, eventually};
+
+/// An upstream that answers when it is told to.
+fn held() -> (Upstream, mpsc::Sender<()>) {
+    let (go, wait) = mpsc::channel();
+    let wait = Arc::new(Mutex::new(wait));
+    let upstream = Upstream::scripted(move |wire: &mut Wire| {
+        while wire.read_head()?.is_some() {
+            let told = wait.lock().unwrap().recv();
+            told.map_err(std::io::Error::other)?;
+            wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+        }
+        Ok(())
+    });
+    (upstream, go)
+}
+
+const ASK: &str = "GET /app/x HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn a_client_that_leaves_is_written_down() {
+    let (upstream, _go) = held();
+    let gateway = Gateway::before(upstream.address);
+    let mut client = gateway.client();
+    client.send(ASK);
+    eventually("the request arrives", || upstream.heads().len() == 1);
+    drop(client);
+    gateway.counts("gatewarden_requests_total", &["code=\"499\"", " 1"]);
+}
+
+#[test]
+fn a_stopping_gateway_finishes_what_it_began() {
+    let (upstream, go) = held();
+    let gateway = Gateway::before(upstream.address);
+    let mut idle = gateway.client();
+    go.send(()).unwrap();
+    assert_eq!(idle.ask(ASK).status, 200);
+    let mut silent = gateway.client();
+    let mut busy = gateway.client();
+    busy.send(ASK);
+    eventually("the request arrives", || upstream.heads().len() == 2);
+
+    gateway.stop();
+    assert!(idle.is_closed());
+    assert!(silent.is_closed());
+    eventually("nobody listens", || std::net::TcpStream::connect(gateway.address).is_err());
+    go.send(()).unwrap();
+    let response = busy.read(false).unwrap();
+    assert_eq!((response.status, response.text()), (200, "ok"));
+    assert_eq!(response.header("connection"), Some("close"));
+    gateway.join();
+}
+
+#[test]
+fn a_stopping_gateway_doesnt_wait_for_ever() {
+    let (upstream, _go) = held();
+    let setup = Gateway::setup().upstream("app", &[upstream.address]);
+    let gateway = setup.drain(Duration::from_millis(100)).start();
+    let mut client = gateway.client();
+    client.send(ASK);
+    eventually("the request arrives", || upstream.heads().len() == 1);
+    gateway.stop();
+    gateway.join();
+    client.read(false).unwrap_err();
+}
+
+#[test]
+fn more_requests_than_may_be_in_flight_are_turned_away() {
+    let (upstream, go) = held();
+    let setup = Gateway::setup().upstream("app", &[upstream.address]);
+    let gateway = setup.limits(|limits| limits.requests = 1).start();
+    let mut first = gateway.client();
+    first.send(ASK);
+    eventually("the request arrives", || upstream.heads().len() == 1);
+    let mut second = gateway.client();
+    let response = second.ask(ASK);
+    assert_eq!(response.status, 503);
+    assert!(response.text().contains("urn:gatewarden:overloaded"));
+    assert!(response.header("retry-after").is_some());
+    go.send(()).unwrap();
+    assert_eq!(first.read(false).unwrap().status, 200);
+    go.send(()).unwrap();
+    eventually("there is room again", || second.ask(ASK).status == 200);
+}
+
+#[test]
+fn more_connections_than_there_is_room_for_are_closed() {
+    let upstream = Upstream::echo();
+    let setup = Gateway::setup().upstream("app", &[upstream.address]);
+    let gateway = setup.limits(|limits| limits.connections_per_client = 2).start();
+    let mut kept: Vec<Client> = (0..2).map(|_| gateway.client()).collect();
+    for client in &mut kept {
+        assert_eq!(client.ask(ASK).status, 200);
+    }
+    assert!(gateway.client().is_closed());
+    kept.pop();
+    eventually("there is room again", || {
+        let mut client = gateway.client();
+        client.send(ASK);
+        client.read(false).is_ok()
+    });
+}
+
+#[test]
+fn a_head_that_doesnt_arrive_in_time_ends_the_connection() {
+    let setup = Gateway::setup().upstream("app", &[Upstream::echo().address]);
+    let gateway = setup.limits(|limits| limits.head_timeout = Duration::from_millis(100)).start();
+    for begun in ["", "P", "PRI * HTTP/2.0", "GET /app/x HTTP/1.1\r\nHost: a\r\n"] {
+        let mut client = gateway.client();
+        client.send(begun);
+        while client.read_more().is_ok_and(|length| length > 0) {}
+    }
+}
+
+#[test]
+fn a_connection_has_its_share_of_requests() {
+    let setup = Gateway::setup().upstream("app", &[Upstream::echo().address]);
+    let gateway = setup.limits(|limits| limits.requests_per_connection = 3).start();
+    let mut client = gateway.client();
+    for _ in 0..2 {
+        assert_eq!(client.ask(ASK).header("connection"), None);
+    }
+    assert_eq!(client.ask(ASK).header("connection"), Some("close"));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn idle_connections_to_an_upstream_are_closed_in_time() {
+    let (closed, was_closed) = mpsc::channel();
+    let closed = Mutex::new(closed);
+    let upstream = Upstream::scripted(move |wire: &mut Wire| {
+        wire.read_head()?;
+        wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+        wire.drain()?;
+        closed.lock().unwrap().send(()).map_err(std::io::Error::other)
+    });
+    let setup = Gateway::setup().upstream("app", &[upstream.address]);
+    let gateway = setup.limits(|limits| limits.upstream_idle_timeout = Duration::from_millis(10)).start();
+    assert_eq!(gateway.request("GET /app/x", &[]).status, 200);
+    was_closed.recv_timeout(crate::support::PATIENCE).unwrap();
+}

@@ -1,0 +1,184 @@
+//! A gateway in this process, on a free port.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use gatewarden::config::{Carried, FileKind, SourceFile, Sources, compile};
+use gatewarden::plumbing::{GatewayConfig, Limits};
+use gatewarden::proxy::{Plane, Running, Server};
+use gatewarden::request::Timestamp;
+use gatewarden::snapshot::{Live, Snapshot};
+use gatewarden::telemetry::{Metrics, Mode};
+use gatewarden::token::KeySet;
+use gatewarden::token::signer::Signer;
+use serde_json::json;
+
+use super::{Client, PATIENCE, Response, eventually};
+
+/// What a test wants of its gateway.
+pub(crate) struct Setup {
+    apps: Vec<(String, Vec<SocketAddr>)>,
+    changes: Vec<Box<dyn FnOnce(&mut GatewayConfig)>>,
+    drain: Duration,
+    workers: usize,
+}
+
+impl Setup {
+    /// Another application, under `/NAME`: everything is public but what stands under `/NAME/guarded`.
+    pub(crate) fn upstream(mut self, name: &str, servers: &[SocketAddr]) -> Self {
+        self.apps.push((name.to_owned(), servers.to_vec()));
+        self
+    }
+
+    pub(crate) fn limits(self, set: impl FnOnce(&mut Limits) + 'static) -> Self {
+        self.change(|config| set(&mut config.limits))
+    }
+
+    pub(crate) fn read_timeout(self, timeout: Duration) -> Self {
+        self.change(move |config| {
+            for upstream in &mut config.upstreams {
+                upstream.read_timeout = timeout;
+            }
+        })
+    }
+
+    pub(crate) fn trusting(self, nets: &'static str) -> Self {
+        self.change(|config| config.trusted_proxies.push(nets.parse().unwrap()))
+    }
+
+    pub(crate) fn drain(mut self, drain: Duration) -> Self {
+        self.drain = drain;
+        self
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut GatewayConfig) + 'static) -> Self {
+        self.changes.push(Box::new(change));
+        self
+    }
+
+    fn sources(&self) -> Sources {
+        let file = |kind, path: &str, text| SourceFile { kind, path: path.into(), text };
+        let mut gateway =
+            "[issuers.test]\nkind = \"oidc\"\nissuer = \"https://sso.test\"\naudience = [\"api\"]\n\
+             algorithms = [\"EdDSA\"]\njwks = \"keys.json\"\n"
+                .to_owned();
+        let mut files = Vec::new();
+        for (name, servers) in &self.apps {
+            let servers: Vec<_> = servers.iter().map(|server| format!("http://{server}")).collect();
+            gateway += &format!("[upstreams.{name}]\nat = [\"/{name}\"]\nservers = {servers:?}\n");
+            let verbs = ["GET", "POST", "PUT", "DELETE"];
+            let all = |path: &str| verbs.map(|verb| format!("{verb} /{name}/{path}{{rest...}}"));
+            let (public, guarded) = (all(""), all("guarded/"));
+            files.push(file(
+                FileKind::Rules,
+                &format!("rules/{name}.toml"),
+                format!(
+                    "app = \"{name}\"\nowns = [\"/{name}\"]\nissuer = \"test\"\nroles = \"token.roles\"\n\
+                     tenant = \"default\"\npublic = {public:?}\n[facts.token]\nroles = \"set\"\n\
+                     [resource.things]\nuse = {guarded:?}\n[role.user]\nuse = [\"things\"]\n"
+                ),
+            ));
+        }
+        let apps: Vec<_> = self.apps.iter().map(|(name, _)| name).collect();
+        let tenants = format!("[tenant.default]\nids = [\"default\"]\napps = {apps:?}\n");
+        files.push(file(FileKind::Tenants, "rules/tenants.toml", tenants));
+        files.push(file(FileKind::Gateway, "gateway.toml", gateway));
+        Sources { files, hash: "test".to_owned() }
+    }
+
+    fn snapshot(&mut self, keys: &Signer) -> Snapshot {
+        let sources = self.sources();
+        let mut snapshot = match compile(&sources, Carried::nothing()) {
+            Ok(compiled) => compiled.snapshot,
+            Err(mistakes) => panic!("{mistakes:?}\n{sources:?}"),
+        };
+        for issuer in snapshot.verifier.issuers() {
+            issuer.keys.publish(KeySet::parse_jwks(keys.jwks().as_bytes()).unwrap(), now());
+        }
+        for upstream in &mut snapshot.gateway.upstreams {
+            upstream.read_timeout = PATIENCE;
+        }
+        for change in self.changes.drain(..) {
+            change(&mut snapshot.gateway);
+        }
+        snapshot
+    }
+
+    pub(crate) fn start(mut self) -> Gateway {
+        let keys = Signer::from_seed(&[7; 32], "test").unwrap();
+        let live = Arc::new(Live::new(self.snapshot(&keys)));
+        let metrics = Arc::new(Metrics::new(Mode::Run).unwrap());
+        let plane = Plane::new(live, metrics.clone());
+        let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let running = server.start(&plane, self.workers, self.drain).unwrap();
+        Gateway { address: running.address(), running: Some(running), metrics, keys }
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs())
+}
+
+/// A gateway that runs until it is dropped.
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    running: Option<Running>,
+    metrics: Arc<Metrics>,
+    keys: Signer,
+}
+
+impl Gateway {
+    pub(crate) fn setup() -> Setup {
+        Setup { apps: Vec::new(), changes: Vec::new(), drain: PATIENCE, workers: 1 }
+    }
+
+    /// The `Authorization` line of a caller with these roles.
+    pub(crate) fn token(&self, roles: &[&str]) -> String {
+        let claims = json!({
+            "iss": "https://sso.test", "aud": "api", "sub": "ada", "roles": roles,
+            "iat": now().0, "exp": now().0 + 300,
+        });
+        format!("Authorization: Bearer {}", self.keys.sign(&claims).unwrap())
+    }
+
+    /// A gateway before one application, under `/app`, with nothing out of the ordinary.
+    pub(crate) fn before(upstream: SocketAddr) -> Self {
+        Self::setup().upstream("app", &[upstream]).start()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// One request on a connection of its own.
+    #[track_caller]
+    pub(crate) fn request(&self, line: &str, headers: &[&str]) -> Response {
+        self.client().request(line, headers)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.running.as_ref().unwrap().stop();
+    }
+
+    /// Waits for every worker's end.
+    pub(crate) fn join(mut self) {
+        self.running.take().unwrap().join().unwrap();
+    }
+
+    /// Waits until some counter's line holds all these parts.
+    #[track_caller]
+    pub(crate) fn counts(&self, metric: &str, parts: &[&str]) {
+        let is_it = |line: &str| line.starts_with(metric) && parts.iter().all(|part| line.contains(part));
+        let holds = || self.metrics.render().lines().any(is_it);
+        eventually(&format!("{metric} with {parts:?}"), holds);
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            running.stop();
+        }
+    }
+}
