@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::SystemTime;
 
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
 use super::body::Body;
@@ -22,7 +22,11 @@ use crate::authorize::{Answer as Settled, Permit, Question, Ruling, authorize};
 use crate::rejection::Rejection;
 use crate::request::{CanonicalPath, Credential, Query, RequestView, Timestamp, read_host};
 use crate::snapshot::Snapshot;
+use crate::token::DevTokens;
 use crate::upstream::Answer;
+
+/// What a gateway that takes development tokens says with every answer.
+const MODE: HeaderName = HeaderName::from_static("x-gatewarden-mode");
 
 /// Answers one request, whatever happens.
 pub(super) async fn handle(
@@ -33,11 +37,16 @@ pub(super) async fn handle(
     let slot = client.plane.enter(snapshot.gateway.limits.requests);
     let mut recorder = Recorder::new(slot, request.method());
     recorder.judged_by(snapshot.revision);
+    let dev_tokens = snapshot.verifier.dev_tokens();
     let result = unwinding(pin!(serve(&client, snapshot, request, &mut recorder))).await;
-    Ok(match result {
+    let mut response = match result {
         Ok(response) => respond::passed(response, recorder),
         Err(rejection) => respond::refused(&rejection, recorder),
-    })
+    };
+    if dev_tokens == DevTokens::Accepted {
+        response.headers_mut().insert(MODE, HeaderValue::from_static("dev"));
+    }
+    Ok(response)
 }
 
 /// A fault of ours ends one request, not its neighbours on the connection.

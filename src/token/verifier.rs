@@ -79,6 +79,12 @@ impl Verifier {
         self.judges.iter().map(|judge| &judge.issuer)
     }
 
+    /// Whether tokens of the development issuer count.
+    #[must_use]
+    pub fn dev_tokens(&self) -> DevTokens {
+        self.dev
+    }
+
     /// How many tokens are remembered.
     #[must_use]
     pub fn remembered(&self) -> usize {
