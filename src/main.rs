@@ -1,2 +1,7 @@
 //! The `gatewarden` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(gatewarden::cli::run() as u8)
+}

@@ -1,4 +1,45 @@
 //! The verbs, one file each: what they read from the command line and what they print.
 
 pub mod dev;
+pub mod run;
+pub mod serve;
 pub mod token;
+
+use clap::{Parser, Subcommand};
+
+/// How a verb ended; the process's exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Yes, or done.
+    Yes = 0,
+    /// A negative answer: denied, a test failed, requests were cut off.
+    No = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// The rules or the configuration are invalid.
+    Invalid = 3,
+    /// The machine stands in the way: an address in use, a file that can't be read.
+    Environment = 4,
+}
+
+/// Verifies who is calling, decides from rule files whether they may, and forwards or refuses.
+#[derive(Debug, Parser)]
+#[command(name = "gatewarden", version, about)]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Args),
+}
+
+/// Reads the command line and does what it says.
+#[must_use]
+pub fn run() -> Exit {
+    match Command::parse().verb {
+        Verb::Run(args) => run::run(args),
+    }
+}

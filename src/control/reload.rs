@@ -5,6 +5,7 @@
 //! decided in `machine`, without a clock; this file waits, reads and reports.
 
 mod machine;
+mod set;
 mod watch;
 
 use std::path::PathBuf;
@@ -14,26 +15,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::machine::{Machine, Step};
+pub use self::set::Needs;
+pub use self::watch::Hints;
 use self::watch::Watches;
 use super::sources;
 use super::status::{Board, Refusal, Status};
 use crate::config::diagnostic::{Style, code};
-use crate::config::gateway::{self, GatewayConfig};
-use crate::config::{Diagnostic, Diagnostics, FileKind, SourceFile, Sources};
+use crate::config::{Diagnostic, Diagnostics, SourceFile, Sources};
+use crate::plumbing::GatewayConfig;
 use crate::request::Timestamp;
+use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{Metrics, Trigger};
-
-/// Compiles a set and makes it live, or says what is wrong with it. Runs on a thread that may block.
-pub type Publish = Arc<dyn Fn(&Sources) -> Result<Published, Diagnostics> + Send + Sync>;
-
-/// What went live.
-#[derive(Clone, Debug)]
-pub struct Published {
-    /// Its revision.
-    pub revision: u64,
-    /// How much it holds of each kind of thing.
-    pub loaded: Vec<(&'static str, usize)>,
-}
 
 /// The answer to someone who asked for a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +62,8 @@ impl Handle {
 /// Keeps the live set at what stands on disk.
 pub struct Reloader {
     gateway: PathBuf,
-    publish: Publish,
+    needs: Needs,
+    live: Arc<Live>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     /// `gateway.toml` as the process was started with it: listeners are still as it says.
@@ -81,12 +74,16 @@ pub struct Reloader {
 
 /// A gateway's configuration, live, and what keeps it so.
 pub struct Loaded {
+    /// What judges.
+    pub live: Arc<Live>,
     /// To be run.
     pub reloader: Reloader,
     /// To ask it for a reload.
     pub handle: Handle,
     /// To see what it did.
     pub board: Arc<Board>,
+    /// How many warnings and notes there are.
+    pub remarks: usize,
 }
 
 /// Why there is nothing to start with.
@@ -98,27 +95,42 @@ pub struct NotLoaded {
     pub why: Diagnostics,
 }
 
-/// Reads, compiles and publishes the first set. There is nothing to fall back on: a mistake is the caller's.
-pub fn load(gateway: PathBuf, publish: Publish, metrics: Arc<Metrics>) -> Result<Loaded, NotLoaded> {
+/// Reads, compiles and publishes the first set. There is nothing to fall back on: a mistake is the caller's. Must
+/// be called on a runtime; blocks for a moment.
+pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loaded, NotLoaded> {
     let unread = |why| NotLoaded { files: Vec::new(), why };
     let sources = sources::read_steady(&gateway, std::thread::sleep).map_err(unread)?;
-    let refused = |why| NotLoaded { files: sources.files.clone(), why };
-    let published = publish(&sources).map_err(refused)?;
+    let compiled = match needs.compile(&sources, None) {
+        Ok(compiled) => compiled,
+        Err(why) => return Err(NotLoaded { files: sources.files, why }),
+    };
     let now = now();
-    metrics.config_applied(Trigger::Start, &sources.hash, now, &published.loaded);
+    let snapshot = compiled.snapshot;
+    metrics.config_applied(Trigger::Start, &sources.hash, now, &set::loaded(&snapshot));
     tracing::info!(
-        rev = published.revision,
+        rev = snapshot.revision,
         hash = short(&sources.hash),
         files = sources.files.len(),
         trigger = Trigger::Start.as_str(),
         "rules applied"
     );
-    let board = Arc::new(Board::new(Status::live(published.revision, &sources, now, Vec::new())));
+    let board = Arc::new(Board::new(Status::live(snapshot.revision, &sources, now, Vec::new())));
     let (sender, requests) = mpsc::channel(16);
     let machine = Machine::new(sources.hash.clone(), Instant::now());
-    let started = gateway_of(&sources);
-    let reloader = Reloader { gateway, publish, metrics, board: board.clone(), started, machine, requests };
-    Ok(Loaded { reloader, handle: Handle { requests: sender }, board })
+    let started = snapshot.gateway.clone();
+    let live = Arc::new(Live::new(snapshot));
+    let reloader = Reloader {
+        gateway,
+        needs,
+        live: live.clone(),
+        metrics,
+        board: board.clone(),
+        started,
+        machine,
+        requests,
+    };
+    let remarks = compiled.remarks.iter().count();
+    Ok(Loaded { live, reloader, handle: Handle { requests: sender }, board, remarks })
 }
 
 impl Reloader {
@@ -129,9 +141,13 @@ impl Reloader {
     }
 
     /// Runs until nobody holds a [`Handle`].
-    pub async fn run(mut self) {
+    pub async fn run(mut self, from: Hints) {
         let hints = Arc::new(Notify::new());
-        let mut watches = self.arm(Watches::new(hints.clone())).await;
+        let watches = match from {
+            Hints::FileSystem => Watches::new(hints.clone()),
+            Hints::None => Watches::none(),
+        };
+        let mut watches = self.arm(watches).await;
         loop {
             let wake = tokio::time::Instant::from_std(self.machine.wake_at());
             tokio::select! {
@@ -181,11 +197,12 @@ impl Reloader {
             Ok(sources) => Arc::new(sources),
             Err(why) => return self.reject(trigger, found, &Sources::default(), why),
         };
-        let (publish, input) = (self.publish.clone(), sources.clone());
+        let (needs, live, input) = (self.needs.clone(), self.live.clone(), sources.clone());
         let compiling = Instant::now();
-        match blocking(move || publish(&input)).await.unwrap_or_else(Err) {
-            Ok(published) => {
-                self.apply(trigger, &sources, &published, settled, compiling.elapsed());
+        let compiled = blocking(move || needs.compile(&input, Some(&live.load()))).await;
+        match compiled.and_then(|compiled| compiled) {
+            Ok(compiled) => {
+                self.apply(trigger, &sources, compiled.snapshot, settled, compiling.elapsed());
                 Reloaded::Applied
             }
             Err(why) => self.reject(trigger, found, &sources, why),
@@ -196,14 +213,16 @@ impl Reloader {
         &mut self,
         trigger: Trigger,
         sources: &Sources,
-        published: &Published,
+        snapshot: Snapshot,
         settled: Duration,
         compiled: Duration,
     ) {
         let before = self.board.read();
         let now = now();
-        let pending = pending_restart(&self.started, &gateway_of(sources));
-        let status = Status::live(published.revision, sources, now, pending);
+        let pending = pending_restart(&self.started, &snapshot.gateway);
+        let status = Status::live(snapshot.revision, sources, now, pending);
+        let loaded = set::loaded(&snapshot);
+        self.live.publish(snapshot);
         let changed = status.files.iter().filter(|file| !before.files.contains(file)).count()
             + before.files.iter().filter(|(path, _)| !status.files.iter().any(|(p, _)| p == path)).count();
         tracing::info!(
@@ -223,7 +242,7 @@ impl Reloader {
                 "changes of gateway.toml wait for a restart"
             );
         }
-        self.metrics.config_applied(trigger, &status.hash, now, &published.loaded);
+        self.metrics.config_applied(trigger, &status.hash, now, &loaded);
         self.machine.applied(status.hash.clone());
         self.board.show(status);
     }
@@ -284,15 +303,9 @@ fn pending_restart(started: &GatewayConfig, now: &GatewayConfig) -> Vec<&'static
         ("metrics.address", started.metrics != now.metrics),
         ("telemetry.log", started.log != now.log),
         ("drain", started.drain != now.drain),
-        ("limits", started.limits != now.limits),
+        ("limits.cached-tokens", started.limits.cached_tokens != now.limits.cached_tokens),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
-}
-
-fn gateway_of(sources: &Sources) -> GatewayConfig {
-    let mut unheard = Diagnostics::default();
-    let empty = SourceFile { kind: FileKind::Gateway, path: Arc::from("gateway.toml"), text: String::new() };
-    gateway::read(0, sources.files.first().unwrap_or(&empty), &mut unheard)
 }
 
 /// Runs what may block or compute for long away from the runtime. A panic there refuses the set, whatever it was.

@@ -16,6 +16,7 @@ use aws_lc_rs::digest;
 
 use crate::config::diagnostic::code;
 use crate::config::{Diagnostic, Diagnostics, FileKind, SourceFile, Sources, gateway};
+use crate::plumbing::GatewayConfig;
 
 /// How long a set must stay as it is before it is believed.
 pub const STEADY_FOR: Duration = Duration::from_millis(50);
@@ -74,13 +75,13 @@ pub fn parent(file: &Path) -> &Path {
     }
 }
 
-/// The directory that `gateway.toml` puts the rules in, as far as it can be told.
+/// What `gateway.toml` says, as far as it can be read; mistakes are for whoever compiles it.
 #[must_use]
-pub fn rules_directory(gateway: &Path) -> Option<PathBuf> {
+pub fn peek(gateway: &Path) -> Option<GatewayConfig> {
     let shown: Arc<str> = Arc::from(gateway.to_string_lossy());
     let text = read_text(gateway, &shown).ok()?;
     let file = SourceFile { kind: FileKind::Gateway, path: shown, text };
-    Some(gateway::read(0, &file, &mut Diagnostics::default()).rules)
+    Some(gateway::read(0, &file, &mut Diagnostics::default()))
 }
 
 fn read_rules(directory: &Path) -> Result<Vec<SourceFile>, Diagnostics> {

@@ -16,6 +16,15 @@ pub(super) struct Watches {
     armed: Vec<(PathBuf, Identity)>,
 }
 
+/// Whether the file system is listened to, or the files are only polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hints {
+    /// Listened to, where it speaks.
+    FileSystem,
+    /// Polled only.
+    None,
+}
+
 /// Which directory a path led to: a replaced directory has the same path and another identity.
 type Identity = (u64, u64);
 
@@ -42,9 +51,9 @@ impl Watches {
     pub(super) fn arm(&mut self, gateway: &Path) {
         let Some(watcher) = &mut self.watcher else { return };
         let mut wanted = vec![sources::parent(gateway).to_owned()];
-        if let Some(rules) = sources::rules_directory(gateway) {
-            wanted.push(sources::parent(&rules).to_owned());
-            wanted.push(rules);
+        if let Some(config) = sources::peek(gateway) {
+            wanted.push(sources::parent(&config.rules).to_owned());
+            wanted.push(config.rules);
         }
         wanted.sort();
         wanted.dedup();
