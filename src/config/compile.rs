@@ -77,10 +77,7 @@ pub fn compile(sources: &Sources, carried: Carried<'_>) -> Result<Compiled, Diag
                 .help("a directory without rules would refuse everything; is it the right one?"),
         );
     }
-    let mut declared: tenants::Declared = Vec::new();
-    for draft in &drafts {
-        declared.extend(rules::settings(draft).map(|(name, kind)| (draft.name.clone(), name.into(), kind)));
-    }
+    let declared: Vec<_> = drafts.iter().flat_map(rules::settings).collect();
     let names: Vec<Arc<str>> = drafts.iter().map(|draft| draft.name.clone()).collect();
     let directory = tenants.finish(&declared, &names, &mut diagnostics);
     let context = Context { directory: &directory, ..context };

@@ -11,8 +11,23 @@ use super::raw::{Entry, Fields, Node, Raw, Table, Text};
 use crate::fact::{Literal, Type};
 use crate::tenant::{Directory, Tenant};
 
-/// What the apps declare of tenants: app, setting, type.
-pub(super) type Declared = Vec<(Arc<str>, Box<str>, Type)>;
+/// What an app declares that its tenants have set.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    pub(super) app: Arc<str>,
+    pub(super) name: Box<str>,
+    pub(super) kind: Type,
+    pub(super) members: Members,
+}
+
+/// What the strings of a set are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Members {
+    /// Strings as they are.
+    Strings,
+    /// Names of tenants and organisations, read as their ids.
+    Tenants,
+}
 
 /// The file while it is read.
 #[derive(Debug, Default)]
@@ -125,7 +140,7 @@ impl Draft<'_> {
     /// The finished directory. `declared` is what the apps say that tenants have.
     pub(super) fn finish(
         &self,
-        declared: &Declared,
+        declared: &[Setting],
         apps: &[Arc<str>],
         diagnostics: &mut Diagnostics,
     ) -> Directory {
@@ -157,16 +172,16 @@ impl Draft<'_> {
     fn settings(
         &self,
         row: &Row<'_>,
-        declared: &Declared,
+        declared: &[Setting],
         diagnostics: &mut Diagnostics,
     ) -> HashMap<Box<str>, Literal> {
         let wanted: Vec<_> =
-            declared.iter().filter(|(app, ..)| row.apps.iter().any(|own| *own.value == **app)).collect();
+            declared.iter().filter(|wanted| row.apps.iter().any(|own| *own.value == *wanted.app)).collect();
         let table = row.settings.and_then(|entry| entry.value.table(diagnostics));
         let mut found = HashMap::new();
         for own in entries(table) {
-            let Some((_, _, kind)) = wanted.iter().find(|(_, name, _)| **name == *own.key) else {
-                let names = wanted.iter().map(|(_, name, _)| &**name);
+            let Some(setting) = wanted.iter().find(|setting| *setting.name == *own.key) else {
+                let names = wanted.iter().map(|setting| &*setting.name);
                 diagnostics.push(
                     Diagnostic::error(code::UNKNOWN_KEY, format!("unknown setting `{}`", own.key))
                         .at(own.span, "none of the tenant's apps declares it under [facts.tenant]")
@@ -174,11 +189,11 @@ impl Draft<'_> {
                 );
                 continue;
             };
-            if let Some(value) = self.value(&own.value, *kind, diagnostics) {
+            if let Some(value) = self.value(&own.value, setting, diagnostics) {
                 found.insert(own.key.as_str().into(), value);
             }
         }
-        for (app, name, _) in wanted {
+        for Setting { app, name, .. } in wanted {
             if table.is_none_or(|table| table.get(name).is_none()) {
                 let span = row.settings.map_or(row.span, |entry| entry.span);
                 let message = format!("tenant `{}` has no setting `{name}`", row.name);
@@ -191,7 +206,8 @@ impl Draft<'_> {
         found
     }
 
-    fn value(&self, node: &Node, kind: Type, diagnostics: &mut Diagnostics) -> Option<Literal> {
+    fn value(&self, node: &Node, setting: &Setting, diagnostics: &mut Diagnostics) -> Option<Literal> {
+        let kind = setting.kind;
         let value = match (&node.value, kind) {
             (Raw::Text(text, _), Type::String) => Some(Literal::Text(text.as_str().into())),
             (Raw::Text(text, _), Type::Node) if crate::fact::is_node(text) => {
@@ -200,7 +216,7 @@ impl Draft<'_> {
             (Raw::Text(text, _), Type::Ip) => text.parse().ok().map(Literal::Ip),
             (Raw::Bool(value), Type::Bool) => Some(Literal::Bool(*value)),
             (Raw::Int(value), Type::Int) => Some(Literal::Int(*value)),
-            (Raw::List(_), Type::Set) => return Some(self.set(node, diagnostics)),
+            (Raw::List(_), Type::Set) => return Some(self.set(node, setting.members, diagnostics)),
             (Raw::List(_), Type::Nets) => {
                 let texts = node.texts(diagnostics)?;
                 let mut nets = Vec::new();
@@ -227,25 +243,24 @@ impl Draft<'_> {
         value
     }
 
-    /// A set of strings. Names of tenants and organisations are read as their ids; one list holds names or other
-    /// strings, not both, so that a misspelt name is found.
-    fn set(&self, node: &Node, diagnostics: &mut Diagnostics) -> Literal {
+    fn set(&self, node: &Node, members: Members, diagnostics: &mut Diagnostics) -> Literal {
         let texts = node.texts(diagnostics).unwrap_or_default();
-        let resolved: Vec<_> = texts.iter().map(|text| (*text, self.ids_of(text.value))).collect();
-        let any_named = resolved.iter().any(|(_, ids)| ids.is_some());
-        let names: Vec<&str> = self.names().collect();
+        if members == Members::Strings {
+            return Literal::set(texts.iter().map(|text| text.value.into()).collect());
+        }
         let mut items = Vec::new();
-        for (text, ids) in resolved {
-            if ids.is_none() {
-                let message = format!("`{}` names no tenant or organisation", text.value);
-                let diagnostic = Diagnostic::error(code::UNKNOWN_TENANT, message)
+        for text in texts {
+            match self.ids_of(text.value) {
+                Some(ids) => items.extend_from_slice(ids),
+                None => diagnostics.push(
+                    Diagnostic::error(
+                        code::UNKNOWN_TENANT,
+                        format!("`{}` names no tenant or organisation", text.value),
+                    )
                     .at(text.inner(), "not a row of this file")
-                    .nearest(text.inner(), text.value, names.iter().copied());
-                if any_named || diagnostic.suggestion.is_some() {
-                    diagnostics.push(diagnostic);
-                }
+                    .nearest(text.inner(), text.value, self.names()),
+                ),
             }
-            items.extend(ids.map_or_else(|| vec![text.value.into()], <[Box<str>]>::to_vec));
         }
         Literal::set(items)
     }

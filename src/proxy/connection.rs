@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use super::handle::handle;
 use super::plane::{Plane, Seat};
 use super::server::Phase;
-use crate::plumbing::Limits;
 use crate::headers::Peer;
+use crate::plumbing::Limits;
 
 /// What a client that speaks HTTP/2 without asking first begins with (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -12,8 +12,8 @@ use hyper::body::Incoming;
 
 use super::record::Recorder;
 use crate::authorize::{Permit, TokenHandling};
-use crate::plumbing::Limits;
 use crate::headers::{self, Origin};
+use crate::plumbing::Limits;
 use crate::rejection::Rejection;
 use crate::request::Malformed;
 use crate::upstream::{Answer, BodyFault, BodyLimits, Failure, Outgoing, Server, Upstream};

@@ -117,7 +117,8 @@ impl Plane {
 
 impl Fitting {
     fn new(snapshot: &Snapshot, previous: Option<&Upstreams>) -> Self {
-        let upstreams = Upstreams::build(snapshot.gateway.upstreams.iter(), &snapshot.gateway.limits, previous);
+        let upstreams =
+            Upstreams::build(snapshot.gateway.upstreams.iter(), &snapshot.gateway.limits, previous);
         Self { revision: snapshot.revision, upstreams: Arc::new(upstreams) }
     }
 }

@@ -10,4 +10,5 @@
 
 mod alerts;
 mod keys;
+mod policy;
 mod tokens;

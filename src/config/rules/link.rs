@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
+use super::super::tenants::{Members, Setting};
 use super::{Context, Draft, OnPattern, OperationDraft};
-use crate::fact::{Source, Type};
+use crate::fact::{Fact, Source, Type};
 use crate::plumbing::{Place, UpstreamConfig};
-use crate::policy::{Access, App, Operation, TenantRule};
+use crate::policy::{Access, App, Operand, Operation, TenantRule};
 use crate::route::{RouteTable, RouteTableBuilder, Segment, Template};
 use crate::snapshot::OperationRef;
 
@@ -358,10 +359,30 @@ fn check_shared_claims(apps: &[App], drafts: &[Draft<'_>], diagnostics: &mut Dia
     }
 }
 
-/// The tenant settings that an app declares, with their types.
-pub(in super::super) fn settings<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = (&'d str, Type)> {
-    draft.facts.iter().filter_map(|fact| match &fact.source {
-        Source::Tenant(name) if **name != *"ids" => Some((&**name, fact.kind)),
+/// The tenant settings that an app declares. A set that some condition compares with what `tenant.ids` is compared
+/// with, too, holds tenants and organisations by name; any other set holds strings as they are.
+pub(in super::super) fn settings(draft: &Draft<'_>) -> Vec<Setting> {
+    let mut pairs: Vec<(usize, usize)> = Vec::new();
+    for named in &draft.conditions {
+        named.condition.leaves(&draft.conditions, &mut |leaf| {
+            if let Operand::Fact(other) = leaf.operand {
+                pairs.extend([(leaf.fact, other), (other, leaf.fact)]);
+            }
+        });
+    }
+    let is_ids =
+        |fact: usize| draft.facts.get(fact).is_some_and(|fact| fact.source == Source::Tenant("ids".into()));
+    let organisations: Vec<usize> =
+        pairs.iter().filter(|(_, set)| is_ids(*set)).map(|(who, _)| *who).collect();
+    let names = |fact: usize| pairs.iter().any(|(who, set)| *set == fact && organisations.contains(who));
+    let setting = |(index, fact): (usize, &Fact)| match &fact.source {
+        Source::Tenant(name) if **name != *"ids" => Some(Setting {
+            app: draft.name.clone(),
+            name: name.clone(),
+            kind: fact.kind,
+            members: if fact.kind == Type::Set && names(index) { Members::Tenants } else { Members::Strings },
+        }),
         _ => None,
-    })
+    };
+    draft.facts.iter().enumerate().filter_map(setting).collect()
 }
