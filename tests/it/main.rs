@@ -11,4 +11,5 @@
 mod alerts;
 mod keys;
 mod policy;
+mod reload;
 mod tokens;
