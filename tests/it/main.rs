@@ -9,7 +9,12 @@
 )]
 
 mod alerts;
+mod forwarding;
 mod keys;
+mod metrics;
 mod policy;
+mod process;
 mod reload;
+mod run_cli;
+mod support;
 mod tokens;
