@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::handle::handle;
+use super::patience::{Clock, Times, watch};
 use super::plane::{Plane, Seat};
 use super::server::Phase;
 use crate::headers::Peer;
@@ -65,12 +66,14 @@ pub(super) async fn serve(
         client.served.fetch_add(1, Ordering::Relaxed);
         handle(client.clone(), request)
     });
+    let times = Times { head: limits.head_timeout, idle: limits.idle_timeout };
+    let (stream, clock) = watch(stream, times);
     let io = TokioIo::new(stream);
     let most = limits.requests_per_connection;
     let is_used_up = || counted.served.load(Ordering::Relaxed) >= most;
     match protocol {
         Protocol::Http1 => {
-            let connection = http1(limits).serve_connection(io, service);
+            let connection = http1(limits, clock).serve_connection(io, service);
             drive(pin!(connection), http1::Connection::graceful_shutdown, is_used_up, phase).await;
         }
         Protocol::Http2 => {
@@ -103,11 +106,11 @@ async fn read_protocol(stream: &TcpStream) -> std::io::Result<Protocol> {
     }
 }
 
-fn http1(limits: &Limits) -> http1::Builder {
+fn http1(limits: &Limits, clock: Clock) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
+        .header_read_timeout(clock.longest())
+        .timer(clock)
         .max_header_size(limits.head_bytes)
         .max_buf_size(limits.head_bytes.clamp(BUFFER_MIN, BUFFER_MAX.max(limits.head_bytes)));
     if limits.headers != HEADERS_FREE {

@@ -7,6 +7,7 @@ mod connection;
 mod forward;
 mod handle;
 mod inbound;
+mod patience;
 mod plane;
 mod record;
 mod respond;

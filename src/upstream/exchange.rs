@@ -15,7 +15,7 @@ use tokio::time::{Instant as Moment, timeout_at};
 use super::answer::{Answer, Lease};
 use super::outgoing::{BodyFault, Meter, Outgoing};
 use super::pool::{self, Connection};
-use super::{Server, Upstream};
+use super::{Server, Upstream, connect};
 
 /// Why there is no answer, or no end of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +65,7 @@ impl Upstream {
                     Err(Lost::Failed(failure)) => return Err(failure),
                 }
             }
-            let Ok(connection) = pool::open(server, self.connect_timeout, self.head_bytes).await else {
+            let Ok(connection) = connect::open(server, self.connect_timeout, self.head_bytes).await else {
                 server.not_reached(Instant::now());
                 missed(server);
                 continue;

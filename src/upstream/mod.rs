@@ -5,6 +5,7 @@
 //! that no request waits for a lock. What may be sent, and to which upstream, was decided before.
 
 mod answer;
+mod connect;
 mod exchange;
 mod outgoing;
 mod pool;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::balance;
-use crate::plumbing::{Limits, Scheme, ServerAddress, UpstreamConfig};
+use crate::plumbing::{Limits, ServerAddress, UpstreamConfig};
 
 pub use answer::Answer;
 pub use exchange::Failure;
@@ -152,12 +153,6 @@ impl Server {
         &self.address
     }
 
-    /// How it is spoken to.
-    #[must_use]
-    pub fn scheme(&self) -> Scheme {
-        self.address.scheme
-    }
-
     /// Requests that it hasn't answered to the end.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -198,6 +193,7 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plumbing::Scheme;
 
     fn config(name: &str, ports: &[u16]) -> UpstreamConfig {
         let server =

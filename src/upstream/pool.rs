@@ -1,27 +1,20 @@
-//! Idle connections of this thread, the one used last first, so that those which aren't needed grow old.
+//! Idle connections of this thread, the one used last first, so that those which aren't needed grow old. Opening one is
+//! `connect`'s work.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::{Outgoing, Server};
-use crate::plumbing::Scheme;
-
-/// Smallest read buffer that hyper takes.
-const BUFFER_MIN: usize = 8 * 1024;
 
 /// An open connection. Dropping it closes it at once, whatever it was doing.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) sender: http1::SendRequest<Outgoing>,
-    task: JoinHandle<()>,
+    pub(super) task: JoinHandle<()>,
 }
 
 impl Drop for Connection {
@@ -71,28 +64,4 @@ pub fn sweep(timeout: Duration, now: Instant) {
             !stack.is_empty()
         });
     });
-}
-
-/// Opens a connection.
-pub(super) async fn open(server: &Server, timeout: Duration, head_bytes: usize) -> io::Result<Connection> {
-    // Never in the clear what was meant to be encrypted.
-    if server.scheme() != Scheme::Http {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    let connect = async {
-        match server.ip {
-            Some(ip) => TcpStream::connect(SocketAddr::new(ip, server.address.port)).await,
-            None => TcpStream::connect((server.address.host.as_str(), server.address.port)).await,
-        }
-    };
-    let stream = tokio::time::timeout(timeout, connect).await??;
-    stream.set_nodelay(true)?;
-    let handshake = http1::Builder::new()
-        .max_buf_size(head_bytes.max(BUFFER_MIN))
-        .max_header_size(head_bytes)
-        .handshake(TokioIo::new(stream));
-    let (sender, connection) = handshake.await.map_err(io::Error::other)?;
-    // An exchange learns of its connection's errors by itself.
-    let task = tokio::spawn(async move { drop(connection.await) });
-    Ok(Connection { sender, task })
 }

@@ -17,6 +17,14 @@ fn an_upstream_that_is_away_is_503() {
 }
 
 #[test]
+fn what_was_meant_to_be_encrypted_never_leaves_in_the_clear() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::setup().upstream("app", &[upstream.address]).over_tls().start();
+    assert_eq!(gateway.request("GET /app/x", &["X-Secret: s"]).status, 503);
+    assert!(upstream.heads().is_empty());
+}
+
+#[test]
 fn an_upstream_that_doesnt_answer_in_time_is_504() {
     let upstream = Upstream::scripted(|wire| {
         wire.read_head()?;

@@ -1,5 +1,6 @@
 //! How connections and requests end: clients that leave, gateways that stop, limits on how many there may be.
 
+use std::io::Write;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -114,8 +115,49 @@ fn a_head_that_doesnt_arrive_in_time_ends_the_connection() {
     for begun in ["", "P", "PRI * HTTP/2.0", "GET /app/x HTTP/1.1\r\nHost: a\r\n"] {
         let mut client = gateway.client();
         client.send(begun);
-        while client.read_more().is_ok_and(|length| length > 0) {}
+        assert!(client.is_closed(), "{begun}");
+        // Bytes that come one by one make it no longer.
+        let mut client = gateway.client();
+        client.ask(ASK);
+        let slowly = "GET / HTTP/1.1\r\nX-Slow: ".bytes().chain(std::iter::repeat_n(b'a', 1000));
+        let is_cut = slowly.into_iter().any(|byte| {
+            std::thread::sleep(Duration::from_millis(10));
+            client.stream.write_all(&[byte]).is_err()
+        });
+        assert!(is_cut, "a slow head is read for ever");
     }
+}
+
+#[test]
+fn waiting_for_a_request_is_not_reading_it_slowly() {
+    let setup = Gateway::setup().upstream("app", &[Upstream::echo().address]);
+    let gateway = setup
+        .limits(|limits| {
+            limits.head_timeout = Duration::from_millis(100);
+            limits.idle_timeout = Duration::from_millis(600);
+        })
+        .start();
+    let mut client = gateway.client();
+    for _ in 0..3 {
+        assert_eq!(client.ask(ASK).status, 200);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    assert!(client.is_closed(), "idle for too long");
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_given_up() {
+    let upstream = Upstream::scripted(|wire: &mut Wire| {
+        wire.read_head()?;
+        wire.write(b"HTTP/1.1 200 OK\r\n\r\n")?;
+        while wire.write(&[0; 65536]).is_ok() {}
+        Ok(())
+    });
+    let setup = Gateway::setup().upstream("app", &[upstream.address]);
+    let gateway = setup.limits(|limits| limits.idle_timeout = Duration::from_millis(200)).start();
+    let mut client = gateway.client();
+    client.send(ASK);
+    gateway.counts("gatewarden_requests_total", &["code=\"200\"", " 1"]);
 }
 
 #[test]

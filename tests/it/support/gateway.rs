@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use gatewarden::config::{Carried, FileKind, SourceFile, Sources, compile};
-use gatewarden::plumbing::{GatewayConfig, Limits};
+use gatewarden::plumbing::{GatewayConfig, Limits, Scheme};
 use gatewarden::proxy::{Plane, Running, Server};
 use gatewarden::request::Timestamp;
 use gatewarden::snapshot::{Live, Snapshot};
@@ -40,6 +40,13 @@ impl Setup {
             for upstream in &mut config.upstreams {
                 upstream.read_timeout = timeout;
             }
+        })
+    }
+
+    pub(crate) fn over_tls(self) -> Self {
+        self.change(|config| {
+            let servers = config.upstreams.iter_mut().flat_map(|upstream| &mut upstream.servers);
+            servers.for_each(|server| server.scheme = Scheme::Https);
         })
     }
 
