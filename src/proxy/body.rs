@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::record::Recorder;
+use super::taking::Taking;
 use crate::outcome::Ending;
 use crate::upstream::{Answer, Failure};
 
@@ -15,6 +16,8 @@ use crate::upstream::{Answer, Failure};
 pub(super) struct Body {
     content: Content,
     recorder: Recorder,
+    /// On HTTP/2, where a stalled client isn't a stalled socket.
+    taking: Option<Taking>,
 }
 
 #[derive(Debug)]
@@ -24,15 +27,15 @@ enum Content {
 }
 
 impl Body {
-    pub(super) fn own(bytes: Bytes, recorder: Recorder) -> Self {
-        Self { content: Content::Own(Some(bytes).filter(|bytes| !bytes.is_empty())), recorder }
+    pub(super) fn own(bytes: Bytes, recorder: Recorder, taking: Option<Taking>) -> Self {
+        Self { content: Content::Own(Some(bytes).filter(|bytes| !bytes.is_empty())), recorder, taking }
     }
 
-    pub(super) fn upstream(answer: Answer, mut recorder: Recorder) -> Self {
+    pub(super) fn upstream(answer: Answer, mut recorder: Recorder, taking: Option<Taking>) -> Self {
         if answer.is_end_stream() {
             recorder.ended(Ending::Answered);
         }
-        Self { content: Content::Upstream(answer), recorder }
+        Self { content: Content::Upstream(answer), recorder, taking }
     }
 }
 
@@ -42,6 +45,9 @@ impl HttpBody for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let body = self.get_mut();
+        if let Some(taking) = &mut body.taking {
+            taking.asked_for();
+        }
         let frame = match &mut body.content {
             Content::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Content::Upstream(answer) => {
@@ -56,6 +62,9 @@ impl HttpBody for Body {
         };
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref) {
             body.recorder.sent(data.len());
+            if let Some(taking) = &mut body.taking {
+                taking.handed_on();
+            }
         }
         Poll::Ready(frame)
     }

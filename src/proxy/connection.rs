@@ -15,6 +15,7 @@ use super::handle::handle;
 use super::patience::{Clock, Times, watch};
 use super::plane::{Plane, Seat};
 use super::server::Phase;
+use super::taking::Waiting;
 use crate::headers::Peer;
 use crate::plumbing::Limits;
 
@@ -37,23 +38,23 @@ pub(super) struct Client {
     pub(super) plane: Arc<Plane>,
     pub(super) peer: Peer,
     pub(super) scheme: &'static str,
+    /// The answers that wait for the client, on HTTP/2.
+    pub(super) waiting: Option<Arc<Waiting>>,
     served: AtomicU64,
     _seat: Seat,
 }
 
-impl Client {
-    pub(super) fn new(plane: Arc<Plane>, peer: Peer, seat: Seat) -> Arc<Self> {
-        Arc::new(Self { plane, peer, scheme: "http", served: AtomicU64::new(0), _seat: seat })
-    }
+/// A connection that was let in.
+pub(super) struct Arrival {
+    pub(super) stream: TcpStream,
+    pub(super) plane: Arc<Plane>,
+    pub(super) peer: Peer,
+    pub(super) seat: Seat,
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(
-    stream: TcpStream,
-    client: Arc<Client>,
-    limits: &Limits,
-    phase: watch::Receiver<Phase>,
-) {
+pub(super) async fn serve(arrival: Arrival, limits: &Limits, phase: watch::Receiver<Phase>) {
+    let Arrival { stream, plane, peer, seat } = arrival;
     let mut drained = phase.clone();
     let protocol = tokio::select! {
         biased;
@@ -61,6 +62,10 @@ pub(super) async fn serve(
         _ = drained.changed() => return,
     };
     let Ok(Ok(protocol)) = protocol else { return };
+    let waiting = matches!(protocol, Protocol::Http2).then(Arc::<Waiting>::default);
+    let served = AtomicU64::new(0);
+    let client =
+        Arc::new(Client { plane, peer, scheme: "http", waiting: waiting.clone(), served, _seat: seat });
     let counted = client.clone();
     let service = service_fn(move |request| {
         client.served.fetch_add(1, Ordering::Relaxed);
@@ -77,8 +82,14 @@ pub(super) async fn serve(
             drive(pin!(connection), http1::Connection::graceful_shutdown, is_used_up, phase).await;
         }
         Protocol::Http2 => {
-            let connection = http2(limits).serve_connection(io, service);
-            drive(pin!(connection), http2::Connection::graceful_shutdown, is_used_up, phase).await;
+            let connection = pin!(http2(limits).serve_connection(io, service));
+            let driven = drive(connection, http2::Connection::graceful_shutdown, is_used_up, phase);
+            let waiting = waiting.unwrap_or_default();
+            tokio::select! {
+                biased;
+                () = driven => {}
+                () = waiting.stalled(limits.idle_timeout) => {}
+            }
         }
     }
 }

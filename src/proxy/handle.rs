@@ -17,6 +17,7 @@ use super::connection::Client;
 use super::forward::{Outbound, forward};
 use super::plane::Plane;
 use super::record::Recorder;
+use super::taking::Taking;
 use super::{inbound, respond};
 use crate::authorize::{Answer as Settled, Permit, Question, Ruling, authorize};
 use crate::rejection::Rejection;
@@ -39,9 +40,10 @@ pub(super) async fn handle(
     recorder.judged_by(snapshot.revision);
     let dev_tokens = snapshot.verifier.dev_tokens();
     let result = unwinding(pin!(serve(&client, snapshot, request, &mut recorder))).await;
+    let taking = client.waiting.as_ref().map(|waiting| Taking::new(waiting.clone()));
     let mut response = match result {
-        Ok(response) => respond::passed(response, recorder),
-        Err(rejection) => respond::refused(&rejection, recorder),
+        Ok(response) => respond::passed(response, recorder, taking),
+        Err(rejection) => respond::refused(&rejection, recorder, taking),
     };
     if dev_tokens == DevTokens::Accepted {
         response.headers_mut().insert(MODE, HeaderValue::from_static("dev"));

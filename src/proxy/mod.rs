@@ -12,6 +12,7 @@ mod plane;
 mod record;
 mod respond;
 mod server;
+mod taking;
 
 pub use plane::Plane;
 pub use server::{Running, Server};

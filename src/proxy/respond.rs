@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::body::Body;
 use super::record::Recorder;
+use super::taking::Taking;
 use crate::headers::REQUEST_ID;
 use crate::outcome::Ending;
 use crate::rejection::Rejection;
@@ -27,17 +28,25 @@ struct Problem<'p> {
 }
 
 /// An upstream's answer, already cleaned.
-pub(super) fn passed(response: Response<Answer>, mut recorder: Recorder) -> Response<Body> {
+pub(super) fn passed(
+    response: Response<Answer>,
+    mut recorder: Recorder,
+    taking: Option<Taking>,
+) -> Response<Body> {
     let (mut parts, answer) = response.into_parts();
     // The upstream's version says nothing about this side.
     parts.version = Version::default();
     parts.headers.insert(REQUEST_ID, recorder.request_id().clone());
     recorder.responded(parts.status);
-    Response::from_parts(parts, Body::upstream(answer, recorder))
+    Response::from_parts(parts, Body::upstream(answer, recorder, taking))
 }
 
 /// A refusal.
-pub(super) fn refused(rejection: &Rejection, mut recorder: Recorder) -> Response<Body> {
+pub(super) fn refused(
+    rejection: &Rejection,
+    mut recorder: Recorder,
+    taking: Option<Taking>,
+) -> Response<Body> {
     let status = rejection.status();
     recorder.responded(status);
     recorder.ended(Ending::Own(rejection.reason()));
@@ -74,7 +83,7 @@ pub(super) fn refused(rejection: &Rejection, mut recorder: Recorder) -> Response
         }
     }
     let bytes = if is_head { Bytes::new() } else { problem };
-    response.map(|()| Body::own(bytes, recorder))
+    response.map(|()| Body::own(bytes, recorder, taking))
 }
 
 /// Whether it is unknown where the next request on this connection would begin.

@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::connection::{self, Client};
+use super::connection::{self, Arrival};
 use super::plane::Plane;
 use crate::headers::Peer;
 use crate::upstream;
@@ -156,10 +156,10 @@ impl Worker {
         }
         // Not the snapshot itself: a connection may outlive many of them.
         let limits = snapshot.gateway.limits.clone();
-        let client = Client::new(self.plane.clone(), peer, seat);
+        let arrival = Arrival { stream, plane: self.plane.clone(), peer, seat };
         let phase = self.phase.clone();
         tokio::spawn(async move {
-            connection::serve(stream, client, &limits, phase).await;
+            connection::serve(arrival, &limits, phase).await;
             drop(open);
         });
     }

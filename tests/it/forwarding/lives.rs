@@ -173,6 +173,30 @@ fn a_connection_has_its_share_of_requests() {
 }
 
 #[test]
+fn a_stream_whose_window_stays_shut_is_given_up() {
+    let setup = Gateway::setup().upstream("app", &[Upstream::echo().address]);
+    let gateway = setup.limits(|limits| limits.idle_timeout = Duration::from_millis(100)).start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use hyper_util::rt::{TokioExecutor, TokioIo};
+        let stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+        let mut client = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        client.initial_stream_window_size(0);
+        let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.unwrap();
+        let ended = tokio::spawn(connection);
+        let request = http::Request::get("http://a/app/x").body(String::new()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        tokio::time::timeout(crate::support::PATIENCE, ended)
+            .await
+            .expect("the connection ends")
+            .unwrap()
+            .ok();
+    });
+    gateway.counts("gatewarden_requests_total", &["code=\"200\"", " 1"]);
+}
+
+#[test]
 fn idle_connections_to_an_upstream_are_closed_in_time() {
     let (closed, was_closed) = mpsc::channel();
     let closed = Mutex::new(closed);
