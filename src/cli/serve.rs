@@ -73,6 +73,7 @@ pub fn check_only(config: &Path) -> Exit {
 /// A gateway that is loaded and doesn't listen yet.
 struct Gateway {
     runtime: Runtime,
+    signals: Signals,
     loaded: Loaded,
     metrics: Arc<Metrics>,
 }
@@ -94,10 +95,12 @@ impl Gateway {
             .enable_all()
             .build()
             .map_err(|why| cannot("start", why))?;
+        let inside = runtime.enter();
+        // First of all: a signal that comes while the files are read is heard when they are.
+        let signals = Signals::listen().map_err(|why| cannot("hear signals", why))?;
         let metrics = Arc::new(Metrics::new(mode).map_err(|why| cannot("count", why))?);
         let fetcher = Fetcher::new(FetchLimits::default()).map_err(|why| cannot("fetch keys", why))?;
         let needs = Needs { trust, keyring: Arc::new(Keyring::new(fetcher, Cadence::default())) };
-        let inside = runtime.enter();
         let loaded = reload::load(config.to_owned(), needs, metrics.clone()).map_err(|not| invalid(&not))?;
         drop(inside);
         if loaded.remarks > 0 {
@@ -106,7 +109,7 @@ impl Gateway {
                 "`gatewarden check` has something to say about the rules"
             );
         }
-        Ok(Self { runtime, loaded, metrics })
+        Ok(Self { runtime, signals, loaded, metrics })
     }
 
     fn serve(self, announce: Box<dyn FnOnce(&Addresses)>) -> Exit {
@@ -115,13 +118,6 @@ impl Gateway {
             Ok(bound) => bound,
             Err(exit) => return exit,
         };
-        // Before anything is announced: whoever reads the announcement may send a signal at once.
-        let inside = self.runtime.enter();
-        let signals = match Signals::listen() {
-            Ok(signals) => signals,
-            Err(why) => return cannot("hear signals", why),
-        };
-        drop(inside);
         let addresses = bound.addresses;
         let plane = Plane::new(self.loaded.live.clone(), self.metrics.clone());
         let workers = config.listen.workers.unwrap_or_else(cores);
@@ -154,7 +150,7 @@ impl Gateway {
         }
         tracing::info!("ready");
         announce(&addresses);
-        let end = until_the_end(signals, running, &self.loaded.handle, &readiness, config.drain);
+        let end = until_the_end(self.signals, running, &self.loaded.handle, &readiness, config.drain);
         let exit = self.runtime.block_on(end);
         self.runtime.shutdown_background();
         exit

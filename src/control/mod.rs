@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod fetch;
 pub mod keys;
+pub mod mounts;
 pub mod reload;
 pub mod sources;
 pub mod status;

@@ -18,8 +18,8 @@ use self::machine::{Machine, Step};
 pub use self::set::Needs;
 pub use self::watch::Hints;
 use self::watch::Watches;
-use super::sources;
 use super::status::{Board, Refusal, Status};
+use super::{mounts, sources};
 use crate::config::diagnostic::{Style, code};
 use crate::config::{Diagnostic, Diagnostics, SourceFile, Sources};
 use crate::plumbing::GatewayConfig;
@@ -104,6 +104,9 @@ pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loa
         Ok(compiled) => compiled,
         Err(why) => return Err(NotLoaded { files: sources.files, why }),
     };
+    for file in mounts::mounted_files(&sources) {
+        tracing::warn!(file, "mounted as a file: changes may never be seen; mount its directory instead");
+    }
     let now = now();
     let snapshot = compiled.snapshot;
     metrics.config_applied(Trigger::Start, &sources.hash, now, &set::loaded(&snapshot));
