@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use ipnet::IpNet;
 
@@ -154,6 +154,19 @@ fn read_coding(headers: &HeaderMap) -> Coding {
         (None, _) => Coding::None,
         (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
         _ => Coding::Other,
+    }
+}
+
+/// Makes one `Cookie` line of the pieces that an HTTP/2 client may send (RFC 9113 §8.2.3): on HTTP/1.1 there is one, and
+/// servers differ in which of several they take.
+pub fn join_cookies(headers: &mut HeaderMap) {
+    let mut pieces = headers.get_all(COOKIE).iter();
+    if pieces.next().is_none() || pieces.next().is_none() {
+        return;
+    }
+    let pieces: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        headers.insert(COOKIE, whole);
     }
 }
 
@@ -366,6 +379,15 @@ mod tests {
             left(&[("x-customer", "c"), ("x-forward", "f"), ("cookie", "a=b")]),
             ["cookie", "x-customer", "x-forward"]
         );
+    }
+
+    #[test]
+    fn cookie_pieces_become_one_line() {
+        let mut map = headers(&[("cookie", "a=1"), ("cookie", "b=2; c=3"), ("x", "y")]);
+        join_cookies(&mut map);
+        assert_eq!(map.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
+        join_cookies(&mut map);
+        assert_eq!(map["cookie"], "a=1; b=2; c=3");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Raw request → what may be judged: framing checked, origin read, everything removed that an upstream won't see.
 
-use http::HeaderValue;
 use http::header::HOST;
 use http::request::Parts;
+use http::{HeaderValue, Version};
 
 use super::connection::Client;
 use crate::headers::{self, Origin};
@@ -23,6 +23,9 @@ pub(super) fn receive(parts: &mut Parts, client: &Client, snapshot: &Snapshot) -
     }
     let trusted = &snapshot.gateway.trusted_proxies;
     let origin = Origin::read(&client.peer, &parts.headers, trusted, client.scheme)?;
+    if parts.version == Version::HTTP_2 {
+        headers::join_cookies(&mut parts.headers);
+    }
     headers::clean_request(&mut parts.headers)?;
     Ok(origin)
 }

@@ -132,6 +132,11 @@ impl Body for Answer {
                 return Poll::Ready(Some(Err(Failure::Timeout)));
             };
             answer.patience.renew();
+            // However slowly the client takes it, the exchange has an end.
+            if Moment::now() >= answer.end {
+                answer.lease = None;
+                return Poll::Ready(Some(Err(Failure::Timeout)));
+            }
             let data = match frame {
                 None => None,
                 Some(Ok(frame)) => match frame.into_data() {

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -18,7 +18,7 @@ pub enum BodyFault {
     /// Longer than the limit.
     #[error("the request body is too large")]
     TooLarge,
-    /// Nothing arrived for too long.
+    /// Too little arrived for too long.
     #[error("the request body stopped arriving")]
     TooSlow,
     /// Badly framed, or broken off.
@@ -50,7 +50,47 @@ pub struct Stream {
     incoming: Incoming,
     left: u64,
     patience: Patience,
+    pace: Pace,
     meter: Arc<Meter>,
+}
+
+/// Fewest bytes that must arrive in each [`BodyLimits::timeout`], so that a byte now and then isn't enough.
+const PACE_BYTES: usize = 1024;
+
+/// How fast a body arrives, by the time spent on waiting for it: an upstream that is slow to take it is not the
+/// client's doing.
+#[derive(Debug)]
+struct Pace {
+    limit: Duration,
+    waiting: Option<Instant>,
+    waited: Duration,
+    bytes: usize,
+}
+
+impl Pace {
+    fn new(limit: Duration) -> Self {
+        Self { limit, waiting: None, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// There is nothing yet.
+    fn waits(&mut self, now: impl FnOnce() -> Instant) {
+        if self.waiting.is_none() {
+            self.waiting = Some(now());
+        }
+    }
+
+    /// Whether the body keeps going fast enough, now that this many bytes arrived.
+    fn keeps_up(&mut self, bytes: usize, now: impl FnOnce() -> Instant) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let Some(since) = self.waiting.take() else { return true };
+        self.waited += now().saturating_duration_since(since);
+        if self.waited < self.limit {
+            return true;
+        }
+        let enough = self.bytes >= PACE_BYTES;
+        (self.waited, self.bytes) = (Duration::ZERO, 0);
+        enough
+    }
 }
 
 /// What the other side of an exchange may know of the body while hyper owns it.
@@ -79,7 +119,8 @@ impl Outgoing {
             return Err(BodyFault::TooLarge);
         }
         let (left, patience) = (limits.bytes, Patience::new(limits.timeout));
-        Ok(Self::Stream(Box::new(Stream { incoming, left, patience, meter: Arc::default() })))
+        let pace = Pace::new(limits.timeout);
+        Ok(Self::Stream(Box::new(Stream { incoming, left, patience, pace, meter: Arc::default() })))
     }
 
     /// Whether there is no body.
@@ -100,6 +141,7 @@ impl Stream {
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFault>>> {
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                self.pace.waits(Instant::now);
                 ready!(self.patience.poll_lost(cx, None));
                 return Poll::Ready(Some(Err(BodyFault::TooSlow)));
             };
@@ -112,10 +154,15 @@ impl Stream {
                     Err(_trailers) => continue,
                 },
             };
-            if data.is_none() || self.incoming.is_end_stream() {
+            let is_last = data.is_none() || self.incoming.is_end_stream();
+            if is_last {
                 self.meter.finished.store(true, Ordering::Relaxed);
             }
             let Some(data) = data else { return Poll::Ready(None) };
+            // The last piece has no next one to be late for.
+            if !is_last && !self.pace.keeps_up(data.len(), Instant::now) {
+                return Poll::Ready(Some(Err(BodyFault::TooSlow)));
+            }
             let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
             let Some(left) = self.left.checked_sub(length) else {
                 return Poll::Ready(Some(Err(BodyFault::TooLarge)));
@@ -152,6 +199,38 @@ impl Body for Outgoing {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Stream(stream) => stream.incoming.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_now_and_then_is_too_slow() {
+        let start = Instant::now();
+        let after = |s| move || start + Duration::from_secs(s);
+        let mut pace = Pace::new(Duration::from_secs(10));
+        pace.waits(after(0));
+        assert!(pace.keeps_up(1, after(9)));
+        pace.waits(after(9));
+        assert!(!pace.keeps_up(1, after(19)));
+
+        let mut pace = Pace::new(Duration::from_secs(10));
+        for s in 0..100 {
+            pace.waits(after(s));
+            assert!(pace.keeps_up(200, after(s + 1)), "{s}");
+        }
+    }
+
+    #[test]
+    fn time_that_an_upstream_takes_is_not_the_clients() {
+        let start = Instant::now();
+        let mut pace = Pace::new(Duration::from_secs(10));
+        for s in 0..10 {
+            pace.waits(|| start + Duration::from_secs(100 * s));
+            assert!(pace.keeps_up(1, || start + Duration::from_secs(100 * s) + Duration::from_millis(100)));
         }
     }
 }

@@ -217,6 +217,26 @@ fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[test]
+fn several_workers_share_one_address() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::setup().upstream("app", &[upstream.address]).workers(3).start();
+    std::thread::scope(|scope| {
+        for n in 0..20 {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                let mut client = gateway.client();
+                for m in 0..50 {
+                    let response = client.request(&format!("GET /app/{n}/{m}"), &[]);
+                    assert!(response.text().starts_with(&format!("GET /app/{n}/{m} ")));
+                }
+            });
+        }
+    });
+    assert_eq!(upstream.heads().len(), 1000);
+    assert!(upstream.connections() <= 20, "{} connections", upstream.connections());
+}
+
+#[test]
 fn an_old_client_is_answered_and_let_go() {
     let gateway = Gateway::before(Upstream::echo().address);
     let mut client = gateway.client();

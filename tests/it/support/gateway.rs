@@ -59,6 +59,11 @@ impl Setup {
         self
     }
 
+    pub(crate) fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
     fn change(mut self, change: impl FnOnce(&mut GatewayConfig) + 'static) -> Self {
         self.changes.push(Box::new(change));
         self
