@@ -121,6 +121,18 @@ pub fn required(app: &App, operation: &Operation) -> Vec<usize> {
     all.filter_map(|index| app.requirements.get(index)).map(|requirement| requirement.condition).collect()
 }
 
+/// The conditions that every guarded operation of an app requires.
+#[must_use]
+pub fn required_everywhere(app: &App) -> Vec<usize> {
+    let mut guarded = app.operations.iter().filter(|own| matches!(own.access, Access::Guarded { .. }));
+    let mut common = guarded.next().map(|own| required(app, own)).unwrap_or_default();
+    for operation in guarded {
+        let own = required(app, operation);
+        common.retain(|condition| own.contains(condition));
+    }
+    common
+}
+
 fn holds(app: &App, condition: usize, leaves: &[&Leaf], row: &[Truth]) -> bool {
     let Some(named) = app.conditions.get(condition) else { return false };
     let condition: &Condition = &named.condition;

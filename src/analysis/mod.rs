@@ -2,3 +2,6 @@
 //! snapshots and prints nothing; `cli` does.
 
 pub mod guard;
+pub mod matrix;
+pub mod nearest;
+pub mod trace;

@@ -1,6 +1,14 @@
 //! The verbs, one file each: what they read from the command line and what they print.
 
+pub mod can;
+pub mod check;
+pub mod completions;
 pub mod dev;
+pub mod explain;
+mod hypothesis;
+mod load;
+pub mod matrix;
+pub mod routes;
 pub mod run;
 pub mod serve;
 pub mod token;
@@ -34,6 +42,12 @@ struct Command {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Args),
+    Check(check::Args),
+    Can(can::Args),
+    Explain(explain::Args),
+    Matrix(matrix::Args),
+    Routes(routes::Args),
+    Completions(completions::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -41,5 +55,11 @@ enum Verb {
 pub fn run() -> Exit {
     match Command::parse().verb {
         Verb::Run(args) => run::run(args),
+        Verb::Check(args) => check::run(&args),
+        Verb::Can(args) => can::run(&args),
+        Verb::Explain(args) => explain::run(&args),
+        Verb::Matrix(args) => matrix::run(&args),
+        Verb::Routes(args) => routes::run(&args),
+        Verb::Completions(args) => completions::run(&args),
     }
 }

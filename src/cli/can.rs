@@ -1,0 +1,127 @@
+//! `gatewarden can`: may a role do it? Yes or no, exit 0 or 1.
+
+use super::Exit;
+use super::hypothesis::{Hypothesis, Stated};
+use super::load::{Files, print, tell};
+use crate::analysis::{nearest, trace};
+use crate::authorize::{Evidence, Ruling};
+use crate::policy::{Decision, Denial};
+use crate::rejection::Rejection;
+use crate::snapshot::Snapshot;
+
+/// May they? Yes or no, exit 0 or 1
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    stated: Stated,
+    /// Print everything that the role may do
+    #[arg(long, requires_all = ["app", "roles"], conflicts_with_all = ["method", "path"])]
+    list: bool,
+    /// Say nothing, only exit
+    #[arg(long, short)]
+    quiet: bool,
+    /// The method
+    #[arg(required_unless_present = "list")]
+    method: Option<String>,
+    /// The path from the root, with its query if there is one
+    #[arg(required_unless_present = "list")]
+    path: Option<String>,
+}
+
+/// Answers.
+pub fn run(args: &Args) -> Exit {
+    let snapshot = match args.files.load() {
+        Ok(snapshot) => snapshot,
+        Err(exit) => return exit,
+    };
+    let snapshot = &*snapshot;
+    let answer = match (&args.method, &args.path) {
+        (Some(method), Some(path)) => Hypothesis::of(snapshot, &args.stated, method, path)
+            .and_then(|own| own.decide(snapshot, |_, ruling| answer(snapshot, &ruling))),
+        _ => list(snapshot, &args.stated),
+    };
+    match answer {
+        Ok((exit, text)) => {
+            if !args.quiet {
+                print(&text);
+            }
+            exit
+        }
+        Err(why) => {
+            tell(&why);
+            Exit::Usage
+        }
+    }
+}
+
+fn answer(snapshot: &Snapshot, ruling: &Ruling) -> (Exit, String) {
+    match ruling {
+        Ruling::Permit(_, evidence) => {
+            let place = evidence.rule.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
+            let reason = evidence.verdict.map_or("", |verdict| verdict.reason);
+            (Exit::Yes, format!("yes ({reason}{place})"))
+        }
+        Ruling::Refuse(rejection, evidence) => {
+            let reason = evidence.verdict.map_or(rejection.reason(), |verdict| verdict.reason);
+            let mut text = format!("no ({reason})");
+            if let Some(more) = who_could(snapshot, rejection, evidence) {
+                text = format!("{text}\n{more}");
+            }
+            (Exit::No, text)
+        }
+        Ruling::Ask(_) => (Exit::No, "no (unanswered)".to_owned()),
+    }
+}
+
+/// The sentence about who could, where an operation was found.
+pub(super) fn who_could(snapshot: &Snapshot, rejection: &Rejection, evidence: &Evidence) -> Option<String> {
+    let (app, operation) = match &evidence.judged {
+        Some(judged) => snapshot.operation(judged.operation)?,
+        None => {
+            let app = snapshot.app(evidence.app.as_ref()?)?;
+            (app, app.operations.iter().find(|own| Some(&own.route) == evidence.route.as_ref())?)
+        }
+    };
+    // Where a requirement or the tenant stood against it, another role would have been refused as well.
+    let for_want_of_a_role = match evidence.judged.as_ref().and_then(|judged| judged.decision) {
+        Some(Decision::Deny(Denial::NoPermission | Denial::Condition { .. })) => true,
+        _ => *rejection == Rejection::CredentialMissing,
+    };
+    if !for_want_of_a_role {
+        return None;
+    }
+    let candidates = trace::would_be_allowed(app, operation, evidence.judged.as_ref());
+    if candidates.is_empty() {
+        return Some("no other role could".to_owned());
+    }
+    let names: Vec<_> = candidates.iter().map(nearest::Candidate::text).collect();
+    Some(format!("roles that could: {}", names.join("; ")))
+}
+
+/// Everything that the roles may do, each operation with the conditions that it is under.
+fn list(snapshot: &Snapshot, stated: &Stated) -> Result<(Exit, String), String> {
+    let name = stated.app.as_deref().unwrap_or_default();
+    let app = snapshot.app(name).ok_or_else(|| format!("there is no app `{name}`"))?;
+    let mut lines = Vec::new();
+    for operation in &app.operations {
+        let candidates = nearest::roles(app, operation);
+        let held: Vec<_> =
+            candidates.iter().filter(|own| stated.roles.iter().any(|role| **role == *own.role)).collect();
+        let texts: Vec<_> = held.iter().map(|own| own.text()).collect();
+        let conditions: Vec<_> =
+            held.iter().zip(&texts).map(|(own, text)| text.strip_prefix(&*own.role).unwrap_or("")).collect();
+        let condition = if conditions.contains(&"") { "" } else { conditions.first().copied().unwrap_or("") };
+        if !held.is_empty() {
+            lines.push(format!("{:<7} {}{condition}", operation.verb.as_str(), operation.template));
+        }
+    }
+    for role in &stated.roles {
+        if app.role(role).is_none() {
+            return Err(format!("app `{name}` has no role `{role}`"));
+        }
+    }
+    let exit = if lines.is_empty() { Exit::No } else { Exit::Yes };
+    Ok((exit, lines.join("\n")))
+}

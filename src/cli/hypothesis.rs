@@ -1,0 +1,299 @@
+//! A request that nobody sent, put together from what an operator states: roles, a tenant, facts. It is decided by the
+//! same path as a real one; what the statement leaves open is unknown there too.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::{Map, Value, json};
+
+use crate::authorize::{Ruling, suppose};
+use crate::config::Diagnostic;
+use crate::config::diagnostic::{Span, code};
+use crate::fact::{Fact, Source, Type};
+use crate::policy::{App, Operand, TenantRule};
+use crate::request::{CanonicalPath, Host, Query, RequestView};
+use crate::route::{Match, Verb};
+use crate::snapshot::Snapshot;
+use crate::token::{IssuerKind, VerifiedToken};
+
+/// What an operator asks about.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Stated {
+    /// The app, where several share the route
+    #[arg(long, value_name = "APP")]
+    pub(super) app: Option<String>,
+    /// The tenant that is acted for, by its name or id; the caller is taken to be at home there
+    #[arg(long, value_name = "TENANT")]
+    pub(super) tenant: Option<String>,
+    /// A role that the caller holds, by its name in the rule file; repeatable
+    #[arg(long = "role", value_name = "ROLE")]
+    pub(super) roles: Vec<String>,
+    /// A fact that conditions read, such as token.azp=keyfax or header.x-view=a/b; a set's members are separated by commas
+    #[arg(long = "with", value_name = "FACT=VALUE")]
+    pub(super) with: Vec<String>,
+    /// No token at all
+    #[arg(long, conflicts_with_all = ["roles"])]
+    pub(super) anonymous: bool,
+}
+
+/// A stated request, ready to be decided.
+#[derive(Debug)]
+pub(super) struct Hypothesis {
+    method: Method,
+    target: String,
+    host: Host,
+    headers: HeaderMap,
+    client: IpAddr,
+    caller: Option<Arc<VerifiedToken>>,
+    /// What was taken for granted because a tenant was named.
+    pub(super) assumed: Vec<String>,
+}
+
+impl Hypothesis {
+    /// Puts a request together; the error is a sentence for the operator.
+    pub(super) fn of(
+        snapshot: &Snapshot,
+        asked: &Stated,
+        method: &str,
+        target: &str,
+    ) -> Result<Self, String> {
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| format!("`{method}` is no method"))?;
+        let (path, _) = target.split_once('?').unwrap_or((target, ""));
+        let canonical =
+            CanonicalPath::parse(path).map_err(|why| format!("`{path}`: {why}; a gateway answers 400"))?;
+        let app = the_app(snapshot, asked, &method, &canonical)?;
+        let host = app.and_then(|app| app.hosts.first()).map_or("gateway.invalid", |host| host);
+        let mut hypothesis = Self {
+            method,
+            target: target.to_owned(),
+            host: Host::parse(host).map_err(|why| why.to_string())?,
+            headers: HeaderMap::new(),
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            caller: None,
+            assumed: Vec::new(),
+        };
+        let Some(app) = app else { return Ok(hypothesis) };
+        let mut claims = Map::from_iter([("sub".to_owned(), json!("someone"))]);
+        hypothesis.roles(app, &asked.roles, &mut claims)?;
+        for stated in &asked.with {
+            let (name, value) =
+                stated.split_once('=').ok_or_else(|| format!("`{stated}` isn't FACT=VALUE"))?;
+            hypothesis.state(app, name.trim(), value.trim(), &mut claims)?;
+        }
+        if let Some(tenant) = &asked.tenant {
+            hypothesis.at_home(snapshot, app, tenant, &mut claims)?;
+        }
+        if !asked.anonymous {
+            let kind = snapshot
+                .gateway
+                .issuers
+                .iter()
+                .find(|own| own.name == app.issuer)
+                .map_or(IssuerKind::Oidc, |own| own.kind);
+            hypothesis.caller = Some(Arc::new(VerifiedToken::hypothetical(app.issuer.clone(), kind, claims)));
+        }
+        Ok(hypothesis)
+    }
+
+    /// Decides, and hands the request to whoever explains the ruling.
+    pub(super) fn decide<T>(
+        &self,
+        snapshot: &Snapshot,
+        tell: impl FnOnce(&RequestView<'_>, Ruling) -> T,
+    ) -> Result<T, String> {
+        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        let path = CanonicalPath::parse(path).map_err(|why| why.to_string())?;
+        let view = RequestView {
+            method: &self.method,
+            host: &self.host,
+            path: &path,
+            query: Query::parse(query).map_err(|why| why.to_string())?,
+            headers: &self.headers,
+            client: self.client,
+        };
+        let ruling = suppose(snapshot, &view, self.caller.clone());
+        Ok(tell(&view, ruling))
+    }
+
+    fn roles(&self, app: &App, roles: &[String], claims: &mut Map<String, Value>) -> Result<(), String> {
+        let Some(fact) = app.facts.get(app.roles_fact).filter(|_| !roles.is_empty()) else { return Ok(()) };
+        let mut strings = Vec::new();
+        for name in roles {
+            let names = app.roles.iter().map(|role| &*role.name);
+            let (_, role) = app
+                .role(name)
+                .ok_or_else(|| unknown(&format!("app `{}` has no role `{name}`", app.name), name, names))?;
+            strings.extend(role.claims.first().map(|claim| json!(&**claim)));
+        }
+        let Source::Token(path) = &fact.source else { return Ok(()) };
+        let value = match (fact.kind, strings.len()) {
+            (Type::String, 1) => strings.remove(0),
+            (Type::String, _) => return Err(format!("`{}` holds one role", fact.name)),
+            _ => Value::Array(strings),
+        };
+        put(claims, path, value);
+        Ok(())
+    }
+
+    fn state(
+        &mut self,
+        app: &App,
+        name: &str,
+        value: &str,
+        claims: &mut Map<String, Value>,
+    ) -> Result<(), String> {
+        if name == "client.ip" {
+            self.client = value.parse().map_err(|_| format!("`{value}` is no address"))?;
+            return Ok(());
+        }
+        let known = app.facts.iter().find(|fact| *fact.name == *name);
+        let names = app.facts.iter().map(|fact| &*fact.name);
+        let fact = known.ok_or_else(|| {
+            unknown(&format!("the rules of `{}` read no fact `{name}`", app.name), name, names)
+        })?;
+        self.set(fact, value, claims)
+    }
+
+    fn set(&mut self, fact: &Fact, value: &str, claims: &mut Map<String, Value>) -> Result<(), String> {
+        match &fact.source {
+            Source::Token(path) => {
+                put(claims, path, claim(fact, value)?);
+                // The caller's application has three names in tokens, of which `client` is derived.
+                if *fact.name == *"token.client" {
+                    claims.insert("azp".into(), json!(value));
+                }
+            }
+            Source::Header(name) => {
+                let name =
+                    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header"))?;
+                let value =
+                    HeaderValue::from_str(value).map_err(|_| format!("`{value}` is no header value"))?;
+                self.headers.append(name, value);
+            }
+            Source::Query(key) => {
+                let more = if self.target.contains('?') { '&' } else { '?' };
+                self.target = format!("{}{more}{key}={value}", self.target);
+            }
+            Source::Path(_) => return Err(format!("`{}` is said by the path", fact.name)),
+            Source::Tenant(_) => return Err(format!("`{}` is said by tenants.toml", fact.name)),
+            Source::ClientIp => {
+                self.client = value.parse().map_err(|_| format!("`{value}` is no address"))?
+            }
+        }
+        Ok(())
+    }
+
+    /// Names the tenant where the app looks for it, and makes the caller one of its own unless that was stated.
+    fn at_home(
+        &mut self,
+        snapshot: &Snapshot,
+        app: &App,
+        tenant: &str,
+        claims: &mut Map<String, Value>,
+    ) -> Result<(), String> {
+        let by_id =
+            snapshot.directory.tenants().iter().find(|own| own.ids().iter().any(|id| **id == *tenant));
+        let names = snapshot.directory.tenants().iter().map(|own| &*own.name);
+        let tenant = snapshot
+            .directory
+            .named(tenant)
+            .or(by_id)
+            .ok_or_else(|| unknown(&format!("there is no tenant `{tenant}`"), tenant, names))?;
+        let id = tenant.ids().first().map_or("", |id| id);
+        let TenantRule::From { sources, .. } = &app.tenant else { return Ok(()) };
+        let facts = |index: &usize| app.facts.get(*index);
+        if let Some(fact) = sources
+            .iter()
+            .filter_map(facts)
+            .find(|fact| matches!(fact.source, Source::Header(_) | Source::Query(_)))
+        {
+            let stated = match &fact.source {
+                Source::Header(name) => self.headers.contains_key(&**name),
+                _ => false,
+            };
+            if !stated {
+                self.set(fact, id, claims)?;
+                self.assumed.push(format!("{} = '{id}'", fact.name));
+            }
+        }
+        let mut home: Vec<usize> = sources.to_vec();
+        for named in &app.conditions {
+            named.condition.leaves(&app.conditions, &mut |leaf| {
+                let ids = |index: usize| {
+                    facts(&index).is_some_and(|fact| fact.source == Source::Tenant("ids".into()))
+                };
+                if matches!(leaf.operand, Operand::Fact(other) if ids(other)) {
+                    home.push(leaf.fact);
+                }
+            });
+        }
+        for fact in home.iter().filter_map(facts) {
+            let Source::Token(path) = &fact.source else { continue };
+            if get(claims, path).is_none() {
+                put(claims, path, claim(fact, id)?);
+                self.assumed.push(format!("{} = '{id}'", fact.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The app that is asked about: the named one, or the first that has the route.
+fn the_app<'s>(
+    snapshot: &'s Snapshot,
+    asked: &Stated,
+    method: &Method,
+    path: &CanonicalPath<'_>,
+) -> Result<Option<&'s App>, String> {
+    if let Some(name) = &asked.app {
+        let names = snapshot.apps.iter().map(|app| &*app.name);
+        return snapshot
+            .app(name)
+            .map(Some)
+            .ok_or_else(|| unknown(&format!("there is no app `{name}`"), name, names));
+    }
+    let hosts =
+        snapshot.apps.iter().flat_map(|app| app.hosts.iter().map(|host| &**host)).chain(["gateway.invalid"]);
+    for host in hosts.filter_map(|host| Host::parse(host).ok()) {
+        if let Match::Operations(found) = snapshot.routes.find(&host, path, Verb::of(method)) {
+            return Ok(found.first().and_then(|at| snapshot.apps.get(at.app)));
+        }
+    }
+    Ok(None)
+}
+
+/// A sentence with the nearest name.
+fn unknown<'n>(sentence: &str, wrong: &str, names: impl Iterator<Item = &'n str>) -> String {
+    let nowhere = Span { file: 0, start: 0, end: 0 };
+    let help = Diagnostic::error(code::UNKNOWN_FACT, "").nearest(nowhere, wrong, names).help;
+    help.map_or_else(|| sentence.to_owned(), |help| format!("{sentence}; {help}"))
+}
+
+fn claim(fact: &Fact, value: &str) -> Result<Value, String> {
+    let odd = || format!("`{value}` is no {} for `{}`", fact.kind, fact.name);
+    Ok(match fact.kind {
+        Type::Bool => json!(value.parse::<bool>().map_err(|_| odd())?),
+        Type::Int => json!(value.parse::<i64>().map_err(|_| odd())?),
+        Type::Set => json!(value.split(',').filter(|item| !item.is_empty()).collect::<Vec<_>>()),
+        Type::String | Type::Node | Type::Ip => json!(value),
+        Type::Nets => return Err(odd()),
+    })
+}
+
+fn put(claims: &mut Map<String, Value>, path: &[Box<str>], value: Value) {
+    let Some((first, rest)) = path.split_first() else { return };
+    if rest.is_empty() {
+        claims.insert(first.to_string(), value);
+        return;
+    }
+    let inner = claims.entry(first.to_string()).or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(inner) = inner {
+        put(inner, rest, value);
+    }
+}
+
+fn get<'c>(claims: &'c Map<String, Value>, path: &[Box<str>]) -> Option<&'c Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter().try_fold(claims.get(&**first)?, |value, key| value.get(&**key))
+}

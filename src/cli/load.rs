@@ -1,0 +1,64 @@
+//! Loading for the verbs that ask about rules and serve nothing: read, compile, and print every mistake.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Exit;
+use crate::config::diagnostic::Style;
+use crate::config::{Carried, Diagnostics, SourceFile, Sources, compile};
+use crate::control::sources;
+use crate::snapshot::Snapshot;
+
+/// Where the files are.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Files {
+    /// The gateway's file; the rules are where it says
+    #[arg(long, value_name = "FILE", default_value = "gateway.toml", env = "GATEWARDEN_CONFIG")]
+    pub(super) config: PathBuf,
+}
+
+impl Files {
+    /// Reads and compiles. What stands in the way is printed.
+    pub(super) fn load(&self) -> Result<Arc<Snapshot>, Exit> {
+        let sources = read(&self.config)?;
+        match compile(&sources, Carried::nothing()) {
+            Ok(compiled) => Ok(Arc::new(compiled.snapshot)),
+            Err(why) => {
+                report(&why, &sources.files);
+                let count = why.errors();
+                tell(&format!(
+                    "{count} {}; nothing was applied",
+                    if count == 1 { "mistake" } else { "mistakes" }
+                ));
+                Err(Exit::Invalid)
+            }
+        }
+    }
+}
+
+/// Reads the files.
+pub(super) fn read(config: &Path) -> Result<Sources, Exit> {
+    sources::read_steady(config, std::thread::sleep).map_err(|why| {
+        report(&why, &[]);
+        Exit::Invalid
+    })
+}
+
+/// Prints diagnostics to standard error.
+pub(super) fn report(diagnostics: &Diagnostics, files: &[SourceFile]) {
+    let colour =
+        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let style = if colour { Style::Colour } else { Style::Plain };
+    tell(diagnostics.render(files, style).trim_end());
+}
+
+/// Prints a line to standard error.
+pub(super) fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Prints a result to standard output. A reader that has gone away, such as `head`, is no mistake.
+pub(super) fn print(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
