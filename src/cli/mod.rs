@@ -42,12 +42,21 @@ struct Command {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Args),
+    Dev(dev::Args),
     Check(check::Args),
     Can(can::Args),
     Explain(explain::Args),
     Matrix(matrix::Args),
     Routes(routes::Args),
     Completions(completions::Args),
+    /// Look at a token, or have one made by a running `gatewarden dev`
+    #[command(subcommand)]
+    Token(TokenVerb),
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenVerb {
+    Dev(dev::TokenArgs),
 }
 
 /// Reads the command line and does what it says.
@@ -55,6 +64,8 @@ enum Verb {
 pub fn run() -> Exit {
     match Command::parse().verb {
         Verb::Run(args) => run::run(args),
+        Verb::Dev(args) => dev::run(&args),
+        Verb::Token(TokenVerb::Dev(args)) => dev::token(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Can(args) => can::run(&args),
         Verb::Explain(args) => explain::run(&args),

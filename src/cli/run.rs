@@ -26,5 +26,5 @@ pub fn run(args: Args) -> Exit {
     }
     let trust = Arc::new(|| Trust::Configured);
     let announce = Box::new(|_: &serve::Addresses| {});
-    serve::serve(Start { config: args.config, mode: Mode::Run, trust, announce })
+    serve::serve(Start { config: args.config, mode: Mode::Run, trust, fixed: None, announce })
 }

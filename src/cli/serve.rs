@@ -32,6 +32,8 @@ pub struct Start {
     pub mode: Mode,
     /// Whose tokens count.
     pub trust: Arc<dyn Fn() -> Trust + Send + Sync>,
+    /// What `gateway.toml` must say, where the plumbing isn't an operator's to change.
+    pub fixed: Option<Arc<str>>,
     /// Told the addresses once everything listens.
     pub announce: Box<dyn FnOnce(&Addresses)>,
 }
@@ -49,7 +51,7 @@ pub struct Addresses {
 
 /// Serves until a signal ends it.
 pub fn serve(start: Start) -> Exit {
-    match Gateway::load(&start.config, start.mode, start.trust) {
+    match Gateway::load(&start.config, start.mode, start.trust, start.fixed) {
         Ok(gateway) => gateway.serve(start.announce),
         Err(exit) => exit,
     }
@@ -87,7 +89,12 @@ struct Bound {
 }
 
 impl Gateway {
-    fn load(config: &Path, mode: Mode, trust: Arc<dyn Fn() -> Trust + Send + Sync>) -> Result<Self, Exit> {
+    fn load(
+        config: &Path,
+        mode: Mode,
+        trust: Arc<dyn Fn() -> Trust + Send + Sync>,
+        fixed: Option<Arc<str>>,
+    ) -> Result<Self, Exit> {
         log::start(sources::peek(config).map(|config| config.log).unwrap_or_default());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(CONTROL_THREADS)
@@ -100,7 +107,7 @@ impl Gateway {
         let signals = Signals::listen().map_err(|why| cannot("hear signals", why))?;
         let metrics = Arc::new(Metrics::new(mode).map_err(|why| cannot("count", why))?);
         let fetcher = Fetcher::new(FetchLimits::default()).map_err(|why| cannot("fetch keys", why))?;
-        let needs = Needs { trust, keyring: Arc::new(Keyring::new(fetcher, Cadence::default())) };
+        let needs = Needs { trust, fixed, keyring: Arc::new(Keyring::new(fetcher, Cadence::default())) };
         let loaded = reload::load(config.to_owned(), needs, metrics.clone()).map_err(|not| invalid(&not))?;
         drop(inside);
         if loaded.remarks > 0 {

@@ -9,11 +9,13 @@
 )]
 
 mod alerts;
+mod dev;
 mod forwarding;
 mod keys;
 mod metrics;
 mod policy;
 mod process;
+mod readme;
 mod reload;
 mod run_cli;
 mod support;

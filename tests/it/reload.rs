@@ -84,6 +84,7 @@ impl Running {
         let metrics = Arc::new(Metrics::new(Mode::Run).unwrap());
         let fetcher = Fetcher::trusting(RootCertStore::empty(), FetchLimits::default()).unwrap();
         let needs = Needs {
+            fixed: None,
             trust: Arc::new(|| Trust::Configured),
             keyring: Arc::new(Keyring::new(fetcher, Cadence::default())),
         };

@@ -28,7 +28,7 @@ const CONNECTIONS_MAX: usize = 512;
 
 /// A running demo application.
 #[derive(Clone, Debug)]
-pub struct Backend {
+pub(super) struct Backend {
     /// The application's name: that of its upstream.
     pub name: String,
     /// Where it listens: a free port of the loopback.
@@ -36,7 +36,7 @@ pub struct Backend {
 }
 
 /// Starts every demo application on the current runtime; they end with it.
-pub async fn start() -> io::Result<Vec<Backend>> {
+pub(super) async fn start() -> io::Result<Vec<Backend>> {
     let mut backends = Vec::new();
     for (name, store) in Store::demo()? {
         let listener = TcpListener::bind("127.0.0.1:0").await?;

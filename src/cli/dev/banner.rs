@@ -6,7 +6,7 @@ use super::files::Kept;
 
 /// What the banner tells.
 #[derive(Clone, Debug)]
-pub struct Banner<'b> {
+pub(super) struct Banner<'b> {
     /// How to call this program from here.
     pub program: &'b str,
     /// Where callers come in.
@@ -19,18 +19,16 @@ pub struct Banner<'b> {
     pub directory: Option<&'b str>,
     /// Whether rule files from an earlier start were found changed.
     pub kept: Kept,
-    /// How much is loaded of each kind of thing.
-    pub loaded: &'b [(&'static str, usize)],
+    /// The demo applications.
+    pub apps: &'b [String],
 }
 
 impl Banner<'_> {
     /// The text.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let Self { program, gateway, admin, rules, .. } = self;
-        let loaded: Vec<String> =
-            self.loaded.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
-        let loaded = loaded.join(", ");
+        let apps = self.apps.join(", ");
         let directory =
             self.directory.map(|directory| format!(" --directory {directory}")).unwrap_or_default();
         let kept = match self.kept {
@@ -47,7 +45,7 @@ impl Banner<'_> {
         format!(
             "\
 gatewarden {version}   DEV MODE: tokens are signed with a key made just now; `run` never accepts them
-  gateway  http://{gateway}   {loaded}
+  gateway  http://{gateway}   in front of {apps}
   admin    http://{admin}   /rules /metrics /readyz
   files    {rules}   edit one and watch this terminal{kept}
 {open}

@@ -26,38 +26,32 @@ const NEXT_STEPS: &str = include_str!("eject.md");
 
 /// Where `dev` keeps its files: below the current directory, so that a reader finds and edits them.
 #[derive(Clone, Debug)]
-pub struct Workplace {
+pub(super) struct Workplace {
     root: PathBuf,
 }
 
 impl Workplace {
     /// The place of this name, relative to the current directory.
     #[must_use]
-    pub fn new(root: impl Into<PathBuf>) -> Self {
+    pub(super) fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
-    }
-
-    /// The directory that a reader looks into.
-    #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.root
     }
 
     /// The directory of rule files.
     #[must_use]
-    pub fn rules(&self) -> PathBuf {
+    pub(super) fn rules(&self) -> PathBuf {
         self.root.join("rules")
     }
 
     /// The gateway's own file, written anew at every start.
     #[must_use]
-    pub fn config(&self) -> PathBuf {
+    pub(super) fn config(&self) -> PathBuf {
         self.private().join("gateway.toml")
     }
 
     /// The socket where tokens are asked for.
     #[must_use]
-    pub fn socket(&self) -> PathBuf {
+    pub(super) fn socket(&self) -> PathBuf {
         self.private().join("token.sock")
     }
 
@@ -70,7 +64,7 @@ impl Workplace {
     }
 
     /// Makes the directories and the rule files; one that is there already is kept, edits and all.
-    pub fn prepare(&self) -> io::Result<Kept> {
+    pub(super) fn prepare(&self) -> io::Result<Kept> {
         private_directory(&self.root)?;
         private_directory(&self.private())?;
         private_directory(&self.rules())?;
@@ -88,7 +82,7 @@ impl Workplace {
     }
 
     /// Writes the public keys and the gateway's own file for these addresses. Returns the latter's text.
-    pub fn configure(&self, listen: Listen, jwks: &str, backends: &[Backend]) -> io::Result<String> {
+    pub(super) fn configure(&self, listen: Listen, jwks: &str, backends: &[Backend]) -> io::Result<String> {
         let text = gateway_toml(listen, backends);
         write_private(&self.keys(), jwks)?;
         write_private(&self.config(), &text)?;
@@ -98,7 +92,7 @@ impl Workplace {
 
 /// Whether rule files from an earlier start were found changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub(super) enum Kept {
     /// All are as embedded.
     None,
     /// At least one was edited, and is kept so.
@@ -107,7 +101,7 @@ pub enum Kept {
 
 /// The two addresses of a gateway started by `dev`.
 #[derive(Clone, Copy, Debug)]
-pub struct Listen {
+pub(super) struct Listen {
     /// Where callers come in.
     pub gateway: SocketAddr,
     /// Where operators come in.
@@ -176,7 +170,7 @@ fn upstreams() -> Vec<Upstream> {
 }
 
 /// Writes the files to start from into a directory that isn't there yet, or is empty. Returns what was written.
-pub fn eject(into: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn eject(into: &Path) -> io::Result<Vec<PathBuf>> {
     if into.exists() && (!into.is_dir() || fs::read_dir(into)?.next().is_some()) {
         let message = format!("{} is there already and not an empty directory", into.display());
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));

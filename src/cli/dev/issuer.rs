@@ -14,11 +14,11 @@ use crate::token::signer::{Signer, SignerError};
 use crate::token::{Algorithm, DEV_ISSUER, DEV_KEY_PREFIX, Issuer, IssuerKind, KeyCell, KeySet, KeySetError};
 
 /// The longest life of a token, in seconds.
-pub const LIFE_MAX_S: u64 = 3600;
+pub(super) const LIFE_MAX_S: u64 = 3600;
 
 /// One identity provider that is stood in for.
 #[derive(Clone, Copy, Debug)]
-pub struct StandIn {
+pub(super) struct StandIn {
     /// The issuer's name in `gateway.toml`.
     pub name: &'static str,
     /// Its kind: what else its tokens say.
@@ -30,7 +30,7 @@ pub struct StandIn {
 }
 
 /// The identity providers of the demo applications.
-pub const STAND_INS: [StandIn; 2] = [
+pub(super) const STAND_INS: [StandIn; 2] = [
     // An Entra issuer is a template whose first path segment is the caller's tenant.
     StandIn {
         name: "entra",
@@ -44,20 +44,20 @@ pub const STAND_INS: [StandIn; 2] = [
 impl StandIn {
     /// The expected `iss`, as `gateway.toml` says it.
     #[must_use]
-    pub fn issuer(&self) -> String {
+    pub(super) fn issuer(&self) -> String {
         format!("{DEV_ISSUER}{}", self.tail)
     }
 }
 
 /// Signs tokens for personas.
-pub struct DevIssuer {
+pub(super) struct DevIssuer {
     signer: Signer,
     keys: Arc<KeyCell>,
 }
 
 /// Why there is no development issuer.
 #[derive(Debug, thiserror::Error)]
-pub enum IssuerError {
+pub(super) enum IssuerError {
     /// No key could be made.
     #[error(transparent)]
     Signer(#[from] SignerError),
@@ -68,7 +68,7 @@ pub enum IssuerError {
 
 impl DevIssuer {
     /// An issuer with a new random key.
-    pub fn new(now: Timestamp) -> Result<Self, IssuerError> {
+    pub(super) fn new(now: Timestamp) -> Result<Self, IssuerError> {
         let kid = format!("{DEV_KEY_PREFIX}{}", Uuid::now_v7());
         let signer = Signer::generate(Algorithm::EdDsa, &kid)?;
         let keys = KeySet::parse_jwks(signer.jwks().as_bytes())?;
@@ -77,7 +77,7 @@ impl DevIssuer {
 
     /// What a gateway that takes its tokens trusts.
     #[must_use]
-    pub fn issuers(&self) -> Vec<Issuer> {
+    pub(super) fn issuers(&self) -> Vec<Issuer> {
         let issuer = |stand_in: &StandIn| Issuer {
             name: stand_in.name.into(),
             kind: stand_in.kind,
@@ -91,7 +91,7 @@ impl DevIssuer {
     }
 
     /// Says that the keys are still the right ones: old keys aren't trusted, and nobody else will.
-    pub fn confirm(&self, now: Timestamp) {
+    pub(super) fn confirm(&self, now: Timestamp) {
         if let Ok(keys) = KeySet::parse_jwks(self.jwks().as_bytes()) {
             self.keys.publish(keys, now);
         }
@@ -99,12 +99,12 @@ impl DevIssuer {
 
     /// The public half of its key, as a key set.
     #[must_use]
-    pub fn jwks(&self) -> String {
+    pub(super) fn jwks(&self) -> String {
         self.signer.jwks()
     }
 
     /// A token for this persona, from `now` on.
-    pub fn mint(&self, persona: &Persona, now: Timestamp) -> Result<String, String> {
+    pub(super) fn mint(&self, persona: &Persona, now: Timestamp) -> Result<String, String> {
         let stand_in = STAND_INS.iter().find(|stand_in| stand_in.name == persona.issuer);
         let stand_in = stand_in.ok_or_else(|| format!("no stand-in for the issuer `{}`", persona.issuer))?;
         // The tenant that the token states, which the wish may have changed.

@@ -4,15 +4,16 @@
 //! said in a file or by the environment: whose tokens count (`issuer`), where they are asked for (`socket`), and what
 //! stands behind the gateway (`backends`). It never serves anything but its own demo applications.
 
-pub mod backends;
-pub mod banner;
-pub mod files;
-pub mod issuer;
-pub mod persona;
-pub mod socket;
-pub mod store;
+mod backends;
+mod banner;
+mod files;
+mod issuer;
+mod persona;
+mod socket;
+mod store;
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -20,18 +21,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
 use self::backends::Backend;
+use self::banner::Banner;
 use self::files::{Listen, Workplace};
 use self::issuer::DevIssuer;
 use self::persona::{Files, Wish};
 use self::socket::TokenSocket;
+use super::Exit;
+use super::serve::{self, Addresses, Start};
+use crate::config::Trust;
 use crate::request::Timestamp;
+use crate::telemetry::Mode;
 
 /// Where `dev` keeps its files unless it is told otherwise.
 const DIRECTORY: &str = "gatewarden-dev";
 
 /// The real gateway with embedded demo applications and tokens; nothing else to install.
 #[derive(Clone, Debug, clap::Args)]
-pub struct DevArgs {
+pub struct Args {
     /// Where callers come in. Anything but the loopback lets others in, who still need a token from this machine.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,
@@ -48,7 +54,7 @@ pub struct DevArgs {
 
 /// A token of the `gatewarden dev` that runs in this directory.
 #[derive(Clone, Debug, clap::Args)]
-pub struct TokenDevArgs {
+pub struct TokenArgs {
     /// Whose: APP/ROLE, such as agent-desk/agent; several roles as a+b, none as `anyone`.
     #[arg(long = "as", value_name = "APP/ROLE")]
     pub who: String,
@@ -65,13 +71,13 @@ pub struct TokenDevArgs {
 
 /// Why the verb ends without having served.
 #[derive(Debug, thiserror::Error)]
-pub enum DevError {
+enum DevError {
     /// Started as a service.
     #[error("`dev` was started by a service manager (NOTIFY_SOCKET is set); `run` is the verb for that")]
     Service,
     /// Files, sockets or threads.
     #[error("{0}: {1}")]
-    Environment(String, #[source] io::Error),
+    Environment(String, io::Error),
     /// No random key could be had.
     #[error(transparent)]
     Key(#[from] issuer::IssuerError),
@@ -80,23 +86,97 @@ pub enum DevError {
     Wish(String),
 }
 
+impl DevError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Wish(_) => Exit::No,
+            Self::Service | Self::Environment(..) | Self::Key(_) => Exit::Environment,
+        }
+    }
+}
+
 /// What stands beside the gateway, running.
-pub struct Surroundings {
-    /// The files.
-    pub workplace: Workplace,
-    /// Whether rule files from an earlier start were found changed.
-    pub kept: files::Kept,
-    /// Who signs.
-    pub issuer: Arc<DevIssuer>,
-    /// The demo applications.
-    pub backends: Vec<Backend>,
+struct Surroundings {
+    workplace: Workplace,
+    kept: files::Kept,
+    issuer: Arc<DevIssuer>,
+    backends: Vec<Backend>,
     /// The text of the gateway's own file: it must stay this.
-    pub gateway: String,
+    gateway: String,
+}
+
+/// `dev`: serves until a signal ends it, or writes files to start from.
+pub fn run(args: &Args) -> Exit {
+    let done = match &args.eject {
+        Some(into) => eject(into),
+        None => {
+            surround(args, std::env::var_os("NOTIFY_SOCKET").as_deref()).map(|around| serve(args, around))
+        }
+    };
+    done.unwrap_or_else(|error| failed(&error))
+}
+
+/// `token dev`: prints a token.
+pub fn token(args: &TokenArgs) -> Exit {
+    match ask(args) {
+        Ok(token) => {
+            let _ = writeln!(io::stdout(), "{token}");
+            Exit::Yes
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &DevError) -> Exit {
+    let _ = writeln!(io::stderr(), "error: {error}");
+    error.exit()
+}
+
+fn eject(into: &Path) -> Result<Exit, DevError> {
+    let shown = into.display();
+    let written = files::eject(into)
+        .map_err(|error| DevError::Environment(format!("nothing is written to {shown}"), error))?;
+    let written: String = written.iter().map(|path| format!("{}\n", path.display())).collect();
+    let config = quoted(&into.join("gateway.toml"));
+    let program = program();
+    let _ = write!(
+        io::stdout(),
+        "{written}next: read {shown}/README.md, then\n  {program} check --config {config}\n  {program} run --config {config}\n"
+    );
+    Ok(Exit::Yes)
+}
+
+fn serve(args: &Args, around: Surroundings) -> Exit {
+    let Surroundings { workplace, kept, issuer, backends, gateway } = around;
+    let directory = (args.directory != Path::new(DIRECTORY)).then(|| quoted(&args.directory));
+    let announce = {
+        let rules = quoted(&workplace.rules());
+        let apps: Vec<String> = backends.into_iter().map(|backend| backend.name).collect();
+        Box::new(move |addresses: &Addresses| {
+            let banner = Banner {
+                program: &program(),
+                gateway: addresses.gateway,
+                admin: addresses.admin,
+                rules: &rules,
+                directory: directory.as_deref(),
+                kept,
+                apps: &apps,
+            };
+            let _ = io::stdout().write_all(banner.text().as_bytes());
+        })
+    };
+    serve::serve(Start {
+        config: workplace.config(),
+        mode: Mode::Dev,
+        trust: Arc::new(move || Trust::Development(issuer.issuers())),
+        fixed: Some(gateway.into()),
+        announce,
+    })
 }
 
 /// Starts everything but the gateway. `service` is the value of `NOTIFY_SOCKET`: a development gateway is nobody's
 /// service.
-pub fn surround(args: &DevArgs, service: Option<&OsStr>) -> Result<Surroundings, DevError> {
+fn surround(args: &Args, service: Option<&OsStr>) -> Result<Surroundings, DevError> {
     if service.is_some() {
         return Err(DevError::Service);
     }
@@ -167,8 +247,8 @@ fn now() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
-/// `token dev`: asks the `gatewarden dev` that runs in this directory.
-pub fn token(args: &TokenDevArgs) -> Result<String, DevError> {
+/// Asks the `gatewarden dev` that runs in this directory.
+fn ask(args: &TokenArgs) -> Result<String, DevError> {
     let path = Workplace::new(&args.directory).socket();
     let wish = Wish { who: args.who.clone(), tenant: args.tenant.clone(), claims: args.claims.clone() };
     let failed = |error| {
@@ -180,8 +260,7 @@ pub fn token(args: &TokenDevArgs) -> Result<String, DevError> {
 }
 
 /// How to call this program from the current directory.
-#[must_use]
-pub fn program() -> String {
+fn program() -> String {
     let exe = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("gatewarden"));
     let here = std::env::current_dir().unwrap_or_default();
     quoted(exe.strip_prefix(&here).unwrap_or(&exe))
@@ -212,7 +291,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
         let directory = place.path().join("d");
-        let args = DevArgs { listen: any, admin: any, directory: directory.clone(), eject: None };
+        let args = Args { listen: any, admin: any, directory: directory.clone(), eject: None };
         let refused = surround(&args, Some(OsStr::new("/run/systemd/notify")));
         assert!(matches!(refused, Err(DevError::Service)));
         assert!(!directory.exists(), "it had begun all the same");
@@ -223,12 +302,12 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
         let directory = place.path().join("d");
-        let args = DevArgs { listen: any, admin: any, directory: directory.clone(), eject: None };
+        let args = Args { listen: any, admin: any, directory: directory.clone(), eject: None };
         let around = surround(&args, None).unwrap();
         assert!(around.backends.iter().all(|backend| backend.address.ip().is_loopback()));
         let ask = |who: &str| {
             let directory = directory.clone();
-            token(&TokenDevArgs { who: who.to_owned(), tenant: None, claims: Vec::new(), directory })
+            super::ask(&TokenArgs { who: who.to_owned(), tenant: None, claims: Vec::new(), directory })
         };
         assert_eq!(ask("agent-desk/agent").unwrap().split('.').count(), 3);
         assert!(matches!(ask("agent-desk/trainee"), Err(DevError::Wish(_))));

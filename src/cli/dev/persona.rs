@@ -15,7 +15,7 @@ const RESERVED: [&str; 5] = ["iss", "iat", "nbf", "exp", "jti"];
 
 /// Who is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub(super) struct Wish {
     /// `APP/ROLE`; several roles are joined by `+`, and `anyone` is none.
     pub who: String,
     /// A tenant's or organisation's name or id; the app's first tenant if not given.
@@ -26,7 +26,7 @@ pub struct Wish {
 
 /// A caller as his identity provider knows him.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Persona {
+pub(super) struct Persona {
     /// The issuer's name in `gateway.toml`.
     pub issuer: String,
     /// The id of his tenant, where the app has tenants.
@@ -37,7 +37,7 @@ pub struct Persona {
 
 /// The texts of the rule files that a wish is read against.
 #[derive(Clone, Copy, Debug)]
-pub struct Files<'f> {
+pub(super) struct Files<'f> {
     /// `rules/APP.toml`.
     pub app: &'f str,
     /// `rules/tenants.toml`.
@@ -45,7 +45,7 @@ pub struct Files<'f> {
 }
 
 /// The app of a wish; its name is checked, so it can be part of a file's name.
-pub fn app_of(wish: &Wish) -> Result<&str, String> {
+pub(super) fn app_of(wish: &Wish) -> Result<&str, String> {
     let app = wish.who.split_once('/').map(|(app, _)| app).unwrap_or_default();
     let plain = app.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     match app.is_empty() || !plain {
@@ -55,7 +55,7 @@ pub fn app_of(wish: &Wish) -> Result<&str, String> {
 }
 
 /// Reads a wish against the rule files.
-pub fn persona(wish: &Wish, files: Files<'_>) -> Result<Persona, String> {
+pub(super) fn persona(wish: &Wish, files: Files<'_>) -> Result<Persona, String> {
     let app = app_of(wish)?;
     let rules = parse(files.app);
     let asked = wish.who.split_once('/').map(|(_, roles)| roles).unwrap_or_default();
@@ -96,7 +96,7 @@ fn keycloak() -> Map<String, Value> {
 fn entra(name: &str, tenant: Option<&str>) -> Map<String, Value> {
     object(json!({
         "ver": "2.0", "aud": "api://gatewarden", "tid": tenant, "oid": guid(name), "azp": "gatewarden-dev",
-        "scp": "access_as_user", "acct": 0,
+        "scp": "access_as_user", "acct": 0, "groups": [],
     }))
 }
 

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A socket that answers questions for tokens.
 #[derive(Debug)]
-pub struct TokenSocket {
+pub(super) struct TokenSocket {
     listener: UnixListener,
     owner: u32,
 }
@@ -30,7 +30,7 @@ pub struct TokenSocket {
 impl TokenSocket {
     /// Listens at `path`, whose directory is its owner's alone already. An abandoned socket there is replaced; one
     /// that somebody answers at is not.
-    pub async fn bind(path: &Path) -> io::Result<Self> {
+    pub(super) async fn bind(path: &Path) -> io::Result<Self> {
         if UnixStream::connect(path).await.is_ok() {
             let message = format!("another `gatewarden dev` is running here ({})", path.display());
             return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
@@ -45,7 +45,7 @@ impl TokenSocket {
     }
 
     /// Answers each question by `mint`, until the runtime ends.
-    pub async fn serve(self, mint: impl Fn(&Wish) -> Result<String, String>) {
+    pub(super) async fn serve(self, mint: impl Fn(&Wish) -> Result<String, String>) {
         loop {
             // One after the other: a question takes microseconds, and nobody but the owner can ask.
             let Ok((stream, _)) = self.listener.accept().await else { continue };
@@ -79,7 +79,7 @@ fn read_wish(question: &Value) -> Result<Wish, String> {
 }
 
 /// Asks the `gatewarden dev` that listens at `path` for a token.
-pub async fn ask(path: &Path, wish: &Wish) -> io::Result<Result<String, String>> {
+pub(super) async fn ask(path: &Path, wish: &Wish) -> io::Result<Result<String, String>> {
     let exchange = async {
         let mut stream = UnixStream::connect(path).await?;
         let question = json!({ "as": wish.who, "tenant": wish.tenant, "claims": wish.claims });

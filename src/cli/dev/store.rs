@@ -13,14 +13,14 @@ const LIST_MAX: usize = 1000;
 
 /// One application's data.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub(super) struct Store {
     root: Value,
     created: u64,
 }
 
 /// A status and what is answered with it.
 #[derive(Debug, PartialEq)]
-pub struct Answer {
+pub(super) struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// Always an object.
@@ -29,7 +29,7 @@ pub struct Answer {
 
 /// One request as a store sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
+pub(super) struct Ask<'a> {
     /// `GET`, `POST`, …
     pub method: &'a str,
     /// The decoded path segments.
@@ -44,13 +44,13 @@ pub struct Ask<'a> {
 
 impl Store {
     /// The applications by name, each with its store.
-    pub fn demo() -> Result<Vec<(String, Self)>, serde_json::Error> {
+    pub(super) fn demo() -> Result<Vec<(String, Self)>, serde_json::Error> {
         let apps: Map<String, Value> = serde_json::from_str(DEMO)?;
         Ok(apps.into_iter().map(|(name, root)| (name, Self { root, created: 0 })).collect())
     }
 
     /// Answers one request.
-    pub fn answer(&mut self, ask: Ask<'_>) -> Answer {
+    pub(super) fn answer(&mut self, ask: Ask<'_>) -> Answer {
         // An element that the query names is an element of the list that the path names.
         let mut path: Vec<&str> = ask.path.iter().map(String::as_str).collect();
         let sent_id = ask.sent.get("id").and_then(Value::as_str);

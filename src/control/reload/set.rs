@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::super::keys::Keyring;
-use crate::config::{Carried, Compiled, Diagnostics, Sources, Trust, compile};
+use crate::config::diagnostic::code;
+use crate::config::{Carried, Compiled, Diagnostic, Diagnostics, FileKind, Sources, Span, Trust, compile};
 use crate::snapshot::Snapshot;
 
 /// What a set needs beside its files.
@@ -11,6 +12,8 @@ use crate::snapshot::Snapshot;
 pub struct Needs {
     /// Whose tokens count.
     pub trust: Arc<dyn Fn() -> Trust + Send + Sync>,
+    /// What `gateway.toml` must say, where the plumbing isn't an operator's to change.
+    pub fixed: Option<Arc<str>>,
     /// Who keeps the issuers' keys fresh.
     pub keyring: Arc<Keyring>,
 }
@@ -23,6 +26,7 @@ impl Needs {
         sources: &Sources,
         previous: Option<&Snapshot>,
     ) -> Result<Compiled, Diagnostics> {
+        self.is_as_started(sources)?;
         let trust = (self.trust)();
         let configured = matches!(trust, Trust::Configured);
         let compiled = compile(sources, Carried { previous, trust })?;
@@ -30,6 +34,26 @@ impl Needs {
             self.keyring.tend_all(&compiled.snapshot);
         }
         Ok(compiled)
+    }
+
+    /// Whether the plumbing is what it must be, if it must be something.
+    fn is_as_started(&self, sources: &Sources) -> Result<(), Diagnostics> {
+        let Some(fixed) = &self.fixed else { return Ok(()) };
+        let mut files = sources.files.iter().zip(0u32..);
+        match files.find(|(file, _)| file.kind == FileKind::Gateway) {
+            Some((file, _)) if *file.text == **fixed => Ok(()),
+            found => {
+                let message = "this gateway's own file can't be changed while it runs";
+                let mut diagnostic = Diagnostic::error(code::NOT_SUPPORTED, message)
+                    .help("files to start from: `gatewarden dev --eject DIR`");
+                if let Some((_, file)) = found {
+                    diagnostic = diagnostic.at(Span { file, start: 0, end: 0 }, "");
+                }
+                let mut diagnostics = Diagnostics::default();
+                diagnostics.push(diagnostic);
+                Err(diagnostics)
+            }
+        }
     }
 }
 

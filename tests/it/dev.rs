@@ -1,0 +1,401 @@
+//! `gatewarden dev`, by the built binary: it shows what it promises, and the nine rules that keep it harmless.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_gatewarden");
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A `gatewarden` verb that serves, in a directory of its own.
+struct Serving {
+    child: Child,
+    place: TempDir,
+    banner: String,
+    gateway: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// A verb in a directory, without anything of this process' environment that could matter.
+fn verb(place: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).current_dir(place).env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
+    command
+}
+
+impl Serving {
+    fn dev() -> Self {
+        Self::start(tempfile::tempdir().unwrap(), &["--listen", "127.0.0.1:0"], &[])
+    }
+
+    fn start(place: TempDir, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = verb(place.path(), &["dev", "--admin", "127.0.0.1:0"]);
+        command.args(arguments).envs(environment.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut banner = String::new();
+        for line in lines.by_ref() {
+            let line = line.unwrap();
+            banner.push_str(&line);
+            banner.push('\n');
+            if line.trim_start().starts_with("files") {
+                break;
+            }
+        }
+        // What is said later goes nowhere, but must not block the program.
+        std::thread::spawn(move || lines.for_each(drop));
+        let mut address = |word: &str| -> SocketAddr {
+            let line = banner.lines().find(|line| line.trim_start().starts_with(word));
+            let line = line.unwrap_or_else(|| panic!("no {word} in: {banner}{}", rest(&mut child)));
+            let url = line.split_whitespace().find_map(|text| text.strip_prefix("http://")).unwrap();
+            url.parse().unwrap()
+        };
+        let (gateway, admin) = (address("gateway"), address("admin"));
+        Self { child, place, banner, gateway, admin }
+    }
+
+    fn token(&self, arguments: &[&str]) -> Output {
+        verb(self.place.path(), &["token", "dev"]).args(arguments).output().unwrap()
+    }
+
+    fn token_of(&self, who: &str) -> String {
+        let output = self.token(&["--as", who]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn get(&self, path: &str, token: Option<&str>) -> Answer {
+        ask(self.gateway, "GET", path, token)
+    }
+
+    fn metric(&self, name: &str) -> Option<String> {
+        let text = ask(self.admin, "GET", "/metrics", None).body;
+        text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(' ')?.to_owned()))
+    }
+
+    fn private(&self) -> PathBuf {
+        self.place.path().join("gatewarden-dev/.run")
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn rest(child: &mut Child) -> String {
+    let _ = child.kill();
+    let mut text = String::new();
+    let _ = child.stderr.take().unwrap().read_to_string(&mut text);
+    text
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    fn has_header(&self, line: &str) -> bool {
+        self.head.lines().any(|own| own.eq_ignore_ascii_case(line))
+    }
+}
+
+fn ask(address: SocketAddr, method: &str, path: &str, token: Option<&str>) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n{authorization}\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+fn header(token: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
+}
+
+#[track_caller]
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn an_agent_sees_customers_but_not_their_schema() {
+    let dev = Serving::dev();
+    let token = dev.token_of("agent-desk/agent");
+    let allowed = dev.get("/cim/customers", Some(&token));
+    assert_eq!(allowed.status, 200, "{}", allowed.body);
+    let received = allowed.json()["_received"]["headers"].clone();
+    assert_eq!(received["x-gatewarden-subject"], "dev-agent");
+    assert_eq!(received["x-gatewarden-roles"], "agent");
+    assert_eq!(received["x-gatewarden-permission"], "customer-list#view");
+    let refused = dev.get("/cim/customerSchema", Some(&token));
+    assert_eq!(refused.status, 403);
+    assert!(refused.json()["request_id"].is_string());
+    assert_eq!(dev.get("/cim/customers", None).status, 401);
+    assert_eq!(dev.get("/nowhere", Some(&token)).status, 404);
+}
+
+#[test]
+fn every_app_answers_its_roles() {
+    let dev = Serving::dev();
+    let cases = [
+        (&["--as", "calling/Customer Admins"][..], "/calling/calls", 200),
+        (&["--as", "calling/Customer ReadOnly Users", "--tenant", "acme-housing"], "/calling/calls/c1", 200),
+        (&["--as", "calling/Customer Users"], "/calling/config", 403),
+        (&["--as", "calling/anyone"], "/calling/about", 200),
+        (&["--as", "admin/admin"], "/unified-admin/reasons", 200),
+        (&["--as", "agent-desk/supervisor"], "/unified-admin/reasons", 200),
+        (&["--as", "agent-desk/supervisor"], "/routing-engine/agents", 403),
+        (&["--as", "connect/Owner"], "/connect/t/acme/sso", 200),
+        (&["--as", "connect/Owner"], "/connect/t/zenith/sso", 403),
+        (&["--as", "connect/Full Access User"], "/connect/t/acme/services/s1/key", 403),
+        (
+            &["--as", "connect/Full Access User", "--claim", "connect.service-key=true"],
+            "/connect/t/acme/services/s1/key",
+            200,
+        ),
+    ];
+    for (who, path, status) in cases {
+        let output = dev.token(who);
+        let token = String::from_utf8(output.stdout).unwrap();
+        let answer = dev.get(path, Some(token.trim()));
+        assert_eq!(answer.status, status, "{who:?} {path}: {}", answer.body);
+    }
+    assert_eq!(dev.get("/ccm/widget-configs/shop", None).status, 200, "public");
+}
+
+#[test]
+fn an_edited_rule_file_is_in_force_and_a_broken_one_is_not() {
+    let dev = Serving::dev();
+    let token = dev.token_of("agent-desk/agent");
+    let file = dev.place.path().join("gatewarden-dev/rules/agent-desk.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let without_labels = text.replacen("\"state-change\", \"customer-labels\"", "\"state-change\"", 1);
+    assert_ne!(text, without_labels);
+    fs::write(&file, "this is no rule file").unwrap();
+    eventually("the broken file is reported", || {
+        dev.metric("gatewarden_config_last_reload_successful").as_deref() == Some("0")
+    });
+    assert_eq!(dev.get("/cim/label", Some(&token)).status, 200);
+    fs::write(&file, without_labels).unwrap();
+    eventually("the edit is in force", || dev.get("/cim/label", Some(&token)).status == 403);
+}
+
+/// (a) No key of any file, and no other verb, starts a development issuer.
+#[test]
+fn no_file_can_ask_for_it() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir(place.path().join("rules")).unwrap();
+    for line in ["dev = true", "mode = \"dev\"", "[dev]\nissuer = true", "[issuers.x]\nkind = \"dev\""] {
+        fs::write(place.path().join("gateway.toml"), format!("{line}\n")).unwrap();
+        let output = verb(place.path(), &["run", "--config", "gateway.toml"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{line}");
+    }
+}
+
+/// (b) The key is made at each start and is in no file.
+#[test]
+fn a_token_dies_with_the_gateway_that_gave_it() {
+    let first = Serving::dev();
+    let token = first.token_of("agent-desk/agent");
+    for file in fs::read_dir(first.private()).unwrap() {
+        let path = file.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        assert!(!text.contains("\"d\""), "{} holds a private key", path.display());
+    }
+    let second = Serving::dev();
+    assert_ne!(header(&token)["kid"], header(&second.token_of("agent-desk/agent"))["kid"]);
+    assert_eq!(second.get("/cim/customers", Some(&token)).status, 401);
+}
+
+/// (c) Another gateway refuses its tokens, even with its key set and its issuer configured.
+#[test]
+fn run_refuses_its_tokens_whatever_is_configured() {
+    let dev = Serving::dev();
+    let token = dev.token_of("agent-desk/agent");
+    assert!(claims(&token)["iss"].as_str().unwrap().starts_with("urn:gatewarden:dev"));
+    assert!(header(&token)["kid"].as_str().unwrap().starts_with("dev-"));
+    // The very files that the development gateway runs with.
+    let text = fs::read_to_string(dev.private().join("gateway.toml")).unwrap();
+    let port = free_port();
+    let text = text.replacen("127.0.0.1:0", &format!("127.0.0.1:{port}"), 1);
+    let config = dev.private().join("stolen.toml");
+    fs::write(&config, text).unwrap();
+    let run = verb(dev.place.path(), &["run", "--config", &config.to_string_lossy()])
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let address: SocketAddr = ([127, 0, 0, 1], port).into();
+    let _end = Ended(run);
+    eventually("run serves", || TcpStream::connect(address).is_ok());
+    assert_eq!(ask(address, "GET", "/cim/customers", Some(&token)).status, 401);
+    assert_eq!(ask(address, "GET", "/ccm/widget-configs/shop", None).status, 200, "it serves at all");
+    assert_eq!(dev.get("/cim/customers", Some(&token)).status, 200, "the token is good where it was made");
+}
+
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// (d) Tokens are asked for at a socket that only its owner opens, and nowhere else.
+#[test]
+fn tokens_are_given_at_a_private_socket_only() {
+    let dev = Serving::dev();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dev.private()), 0o700);
+    assert_eq!(mode(&dev.private().join("token.sock")), 0o600);
+    for address in [dev.gateway, dev.admin] {
+        assert!(address.ip().is_loopback());
+        for path in ["/token", "/dev/token", "/mint"] {
+            let answer = ask(address, "POST", path, None);
+            assert!([401, 403, 404, 405].contains(&answer.status), "{path}: {}", answer.status);
+        }
+    }
+}
+
+/// (d) What stands behind it is its own demo applications: its file can't be edited to name another server.
+#[test]
+fn nothing_but_the_demo_applications_stands_behind_it() {
+    let dev = Serving::start(tempfile::tempdir().unwrap(), &["--listen", "0.0.0.0:0"], &[]);
+    assert!(dev.banner.contains("DEV MODE"), "{}", dev.banner);
+    let gateway: SocketAddr = ([127, 0, 0, 1], dev.gateway.port()).into();
+    let token = dev.token_of("agent-desk/agent");
+    let own = dev.private().join("gateway.toml");
+    let text = fs::read_to_string(&own).unwrap();
+    let mut other = String::new();
+    for line in text.lines() {
+        let is_servers = line.starts_with("servers");
+        other.push_str(if is_servers { "servers = [\"http://127.0.0.1:1\"]" } else { line });
+        other.push('\n');
+    }
+    fs::write(&own, other).unwrap();
+    eventually("the edit is refused", || {
+        dev.metric("gatewarden_config_last_reload_successful").as_deref() == Some("0")
+    });
+    assert_eq!(ask(gateway, "GET", "/cim/customers", Some(&token)).status, 200);
+}
+
+/// (e) A token lives an hour at most, whatever is asked for.
+#[test]
+fn a_token_lives_an_hour_at_most() {
+    let dev = Serving::dev();
+    let claims = claims(&dev.token_of("calling/Customer Admins"));
+    let life = claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
+    assert!(life <= 3600, "{life}");
+    let longer = dev.token(&["--as", "agent-desk/agent", "--claim", "exp=9999999999"]);
+    assert_eq!(longer.status.code(), Some(1), "{}", String::from_utf8_lossy(&longer.stderr));
+    assert!(longer.stdout.is_empty());
+}
+
+/// (f) The banner and every answer say what it is.
+#[test]
+fn every_answer_says_what_it_is() {
+    let dev = Serving::dev();
+    assert!(dev.banner.contains("DEV MODE"), "{}", dev.banner);
+    let token = dev.token_of("agent-desk/agent");
+    for (path, token) in [
+        ("/cim/customers", Some(token.as_str())),
+        ("/cim/customerSchema", Some(&token)),
+        ("/cim/customers", None),
+        ("/nowhere", None),
+        ("//", None),
+    ] {
+        let answer = dev.get(path, token);
+        assert!(answer.has_header("x-gatewarden-mode: dev"), "{path}: {}", answer.head);
+    }
+}
+
+/// (g) A scraper sees it.
+#[test]
+fn the_metrics_say_what_it_is() {
+    let dev = Serving::dev();
+    assert_eq!(dev.metric("gatewarden_dev_mode").as_deref(), Some("1"));
+}
+
+/// (h) It is nobody's service.
+#[test]
+fn a_service_manager_can_not_start_it() {
+    let place = tempfile::tempdir().unwrap();
+    let output = verb(place.path(), &["dev", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .env("NOTIFY_SOCKET", "/run/systemd/notify")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("NOTIFY_SOCKET"));
+    assert!(!place.path().join("gatewarden-dev").exists());
+}
+
+/// (i) The environment changes none of it.
+#[test]
+fn the_environment_changes_nothing() {
+    let environment = [
+        ("GATEWARDEN_LISTEN", "0.0.0.0:0"),
+        ("GATEWARDEN_DEV", "0"),
+        ("GATEWARDEN_MODE", "run"),
+        ("GATEWARDEN_DEV_KEY", "secret"),
+        ("GATEWARDEN_DIRECTORY", "/tmp"),
+        ("GATEWARDEN_TTL", "999999"),
+    ];
+    let place = tempfile::tempdir().unwrap();
+    let dev = Serving::start(place, &["--listen", "127.0.0.1:0"], &environment);
+    assert!(dev.gateway.ip().is_loopback());
+    let token = dev.token_of("agent-desk/agent");
+    assert!(dev.get("/cim/customers", Some(&token)).has_header("x-gatewarden-mode: dev"));
+    let claims = claims(&token);
+    assert!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap() <= 3600);
+    assert_eq!(claims["realm_access"], json!({ "roles": ["agent"] }));
+}
+
+#[test]
+fn ejected_files_are_in_order_and_overwrite_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let ejected = verb(place.path(), &["dev", "--eject", "mine"]).output().unwrap();
+    assert!(ejected.status.success(), "{}", String::from_utf8_lossy(&ejected.stderr));
+    let check =
+        verb(place.path(), &["run", "--check-only", "--config", "mine/gateway.toml"]).output().unwrap();
+    assert_eq!(check.status.code(), Some(0), "{}", String::from_utf8_lossy(&check.stderr));
+    let again = verb(place.path(), &["dev", "--eject", "mine"]).output().unwrap();
+    assert_eq!(again.status.code(), Some(4));
+}
