@@ -257,7 +257,7 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, shown: Shown) -> Ruling
             route: Some(operation.route.clone()),
             ..Evidence::default()
         };
-        let case = Case { snapshot, request, app, operation, at: *at };
+        let case = Case { snapshot, request, app, operation };
         match case.judge(&shown, &mut evidence) {
             Ok(permit) => return Ruling::Permit(permit, evidence),
             Err(rejection) => {
@@ -289,7 +289,6 @@ struct Case<'q> {
     request: &'q RequestView<'q>,
     app: &'q App,
     operation: &'q Operation,
-    at: OperationRef,
 }
 
 impl<'q> Case<'q> {
@@ -326,12 +325,11 @@ impl<'q> Case<'q> {
         };
         let (tenant, named) = self.tenant(&facts)?;
         facts.tenant = Some(&tenant);
-        let roles = self.roles(&facts);
-        evidence.judged =
-            Some(Judged { operation: self.at, roles, tenant: Some(tenant.clone()), decision: None });
+        let Some(judged) = &mut evidence.judged else { return Err(Rejection::Internal) };
+        judged.roles = self.roles(&facts);
+        judged.tenant = Some(tenant.clone());
         self.prove(&facts)?;
         evidence.tenant = Some(tenant.name.clone());
-        let Some(judged) = &mut evidence.judged else { return Err(Rejection::Internal) };
         let decision = policy::decide(self.app, self.operation, &judged.roles, &facts);
         judged.decision = Some(decision);
         evidence.rule = self.place(decision);

@@ -43,7 +43,7 @@ pub fn steps(snapshot: &Snapshot, request: &RequestView<'_>, evidence: &Evidence
     let Some(judged) = &evidence.judged else { return Vec::new() };
     let Some((app, operation)) = snapshot.operation(judged.operation) else { return Vec::new() };
     let mut steps = vec![route(app, operation)];
-    let Some(caller) = &evidence.caller else { return steps };
+    let (Some(caller), Some(_)) = (&evidence.caller, &judged.tenant) else { return steps };
     let Ok(principal) = Principal::identify(caller.clone(), |id| snapshot.directory.knows(id)) else {
         return steps;
     };
@@ -62,9 +62,7 @@ pub fn steps(snapshot: &Snapshot, request: &RequestView<'_>, evidence: &Evidence
     steps
 }
 
-/// The first step alone, for a ruling that ended there.
-#[must_use]
-pub fn route(app: &App, operation: &Operation) -> Step {
+fn route(app: &App, operation: &Operation) -> Step {
     let permissions: Vec<_> =
         operation.permissions().filter_map(|id| app.permission(id)).map(|own| own.name.to_string()).collect();
     let leads = if permissions.is_empty() { "public".to_owned() } else { permissions.join(" or ") };

@@ -77,13 +77,7 @@ fn answer(snapshot: &Snapshot, ruling: &Ruling) -> (Exit, String) {
 
 /// The sentence about who could, where an operation was found.
 pub(super) fn who_could(snapshot: &Snapshot, rejection: &Rejection, evidence: &Evidence) -> Option<String> {
-    let (app, operation) = match &evidence.judged {
-        Some(judged) => snapshot.operation(judged.operation)?,
-        None => {
-            let app = snapshot.app(evidence.app.as_ref()?)?;
-            (app, app.operations.iter().find(|own| Some(&own.route) == evidence.route.as_ref())?)
-        }
-    };
+    let (app, operation) = snapshot.operation(evidence.judged.as_ref()?.operation)?;
     // Where a requirement or the tenant stood against it, another role would have been refused as well.
     let for_want_of_a_role = match evidence.judged.as_ref().and_then(|judged| judged.decision) {
         Some(Decision::Deny(Denial::NoPermission | Denial::Condition { .. })) => true,

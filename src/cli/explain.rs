@@ -83,10 +83,7 @@ impl Explained {
             Ruling::Refuse(rejection, evidence) => (Some(rejection), evidence),
             Ruling::Ask(_) => (Some(Rejection::Unanswered), Evidence::default()),
         };
-        let mut steps = trace::steps(snapshot, view, &evidence);
-        if steps.is_empty() {
-            steps.extend(first_step(snapshot, &evidence));
-        }
+        let steps = trace::steps(snapshot, view, &evidence);
         let reason = evidence.verdict.map(|verdict| verdict.reason);
         let refused = rejection.as_ref().map(Rejection::reason);
         Self {
@@ -155,11 +152,4 @@ impl Explained {
         });
         format!("{document:#}")
     }
-}
-
-/// The route alone, for what ended before anyone was identified.
-fn first_step(snapshot: &Snapshot, evidence: &Evidence) -> Option<Step> {
-    let app = snapshot.app(evidence.app.as_ref()?)?;
-    let operation = app.operations.iter().find(|own| Some(&own.route) == evidence.route.as_ref())?;
-    Some(trace::route(app, operation))
 }

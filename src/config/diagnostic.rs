@@ -227,7 +227,7 @@ impl Diagnostic {
             done.push(span.file);
             let here = spans.iter().filter(|(other, ..)| other.file == span.file);
             let annotations = here.map(|(span, label, kind)| {
-                let annotation = kind.clone().span(clamp(*span, &file.text));
+                let annotation = kind.span(clamp(*span, &file.text));
                 if label.is_empty() { annotation } else { annotation.label(*label) }
             });
             group = group.element(Snippet::source(&file.text).path(&*file.path).annotations(annotations));

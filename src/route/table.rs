@@ -209,10 +209,7 @@ mod tests {
                 return rest.last().copied();
             };
         }
-        candidates
-            .into_iter()
-            .filter(|index| templates[*index].segments().len() == segments.len())
-            .next_back()
+        candidates.into_iter().rfind(|index| templates[*index].segments().len() == segments.len())
     }
 
     use std::borrow::Cow;

@@ -69,7 +69,7 @@ impl Trie {
 
     /// Walks a path's decoded segments.
     pub(super) fn find(&self, segments: &[Cow<'_, str>], verb: Option<Verb>) -> Found {
-        let mut at = &self.nodes[..1];
+        let mut at = self.nodes.get(..1).unwrap_or(&[]);
         for segment in segments {
             let Some(node) = at.first() else { return Found::Nothing };
             let next = match node.literals.get(segment.as_ref()).copied().or(node.parameter) {
@@ -85,7 +85,7 @@ impl Trie {
         if at >= self.nodes.len() {
             self.nodes.resize_with(at + 1, Node::default);
         }
-        #[allow(clippy::indexing_slicing, reason = "resized just above; load time only")]
+        #[expect(clippy::indexing_slicing, reason = "resized just above; load time only")]
         &mut self.nodes[at]
     }
 

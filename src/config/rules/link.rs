@@ -149,7 +149,7 @@ fn check_reach(draft: &Draft<'_>, drafts: &[Draft<'_>], diagnostics: &mut Diagno
 
 /// One template has one spelling, in one file and across files.
 fn check_templates(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
-    let mut seen: HashMap<(Vec<Box<str>>, String), (&Template, Span)> = HashMap::new();
+    let mut seen = HashMap::new();
     let shape = |template: &Template| -> String {
         let part = |segment: &Segment| match segment {
             Segment::Literal(text) => format!("/{text}"),
@@ -160,12 +160,12 @@ fn check_templates(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     };
     for draft in drafts {
         for operation in &draft.operations {
-            let key = (draft.hosts.clone(), shape(&operation.template));
+            let key = (&draft.hosts, shape(&operation.template));
             match seen.get(&key) {
                 None => {
                     seen.insert(key, (&operation.template, operation.span));
                 }
-                Some((first, span)) if **first != operation.template => {
+                Some((first, span)) if *first != &operation.template => {
                     let message = format!(
                         "`{}` and `{first}` are one template under two parameter names",
                         operation.template

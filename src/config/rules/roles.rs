@@ -341,7 +341,7 @@ fn check_claims(roles: &[RoleDraft], diagnostics: &mut Diagnostics) {
 
 fn finish(draft: &Draft<'_>, mut role: RoleDraft) -> Role {
     let words = draft.permissions.last().map_or(0, |(last, _)| usize::from(last.word) + 1);
-    role.grants.sort_by(|a, b| (a.permission, a.conditions.len()).cmp(&(b.permission, b.conditions.len())));
+    role.grants.sort_by_key(|grant| (grant.permission, grant.conditions.len()));
     let (mut sure, mut maybe) = (vec![0u64; words], vec![0u64; words]);
     for grant in &role.grants {
         let row = if grant.conditions.is_empty() { &mut sure } else { &mut maybe };
