@@ -255,6 +255,12 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, shown: Shown) -> Ruling
         let mut evidence = Evidence {
             app: Some(app.name.clone()),
             route: Some(operation.route.clone()),
+            judged: Some(Judged {
+                operation: *at,
+                roles: RoleSet::exactly(Vec::new()),
+                tenant: None,
+                decision: None,
+            }),
             ..Evidence::default()
         };
         let case = Case { snapshot, request, app, operation };
