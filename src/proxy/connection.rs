@@ -1,10 +1,13 @@
 //! HTTP on one accepted connection: which version it speaks, how long it may take, and how it ends.
 
+use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -67,14 +70,23 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits, phase: watch::Recei
     let client =
         Arc::new(Client { plane, peer, scheme: "http", waiting: waiting.clone(), served, _seat: seat });
     let counted = client.clone();
+    let most = limits.requests_per_connection;
     let service = service_fn(move |request| {
-        client.served.fetch_add(1, Ordering::Relaxed);
-        handle(client.clone(), request)
+        let is_last = client.served.fetch_add(1, Ordering::Relaxed) + 1 >= most;
+        let answer = handle(client.clone(), request);
+        async move {
+            let mut response = answer.await?;
+            // An answer that is ready at once is written before the connection could be told to leave: it says itself
+            // that nothing more is taken, so that no request is on its way to a closed connection.
+            if is_last && matches!(protocol, Protocol::Http1) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let times = Times { head: limits.head_timeout, idle: limits.idle_timeout };
     let (stream, clock) = watch(stream, times);
     let io = TokioIo::new(stream);
-    let most = limits.requests_per_connection;
     let is_used_up = || counted.served.load(Ordering::Relaxed) >= most;
     match protocol {
         Protocol::Http1 => {
@@ -94,6 +106,7 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits, phase: watch::Recei
     }
 }
 
+#[derive(Clone, Copy)]
 enum Protocol {
     Http1,
     Http2,

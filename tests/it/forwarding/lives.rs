@@ -173,6 +173,17 @@ fn a_connection_has_its_share_of_requests() {
 }
 
 #[test]
+fn a_refusal_that_is_ready_at_once_says_that_it_is_the_last() {
+    let setup = Gateway::setup().upstream("app", &[Upstream::echo().address]);
+    let gateway = setup.limits(|limits| limits.requests_per_connection = 2).start();
+    let mut client = gateway.client();
+    let ask = "GET /nowhere HTTP/1.1\r\nhost: a\r\n\r\n";
+    assert_eq!(client.ask(ask).header("connection"), None);
+    assert_eq!(client.ask(ask).header("connection"), Some("close"));
+    assert!(client.is_closed());
+}
+
+#[test]
 fn a_stream_whose_window_stays_shut_is_given_up() {
     let setup = Gateway::setup().upstream("app", &[Upstream::echo().address]);
     let gateway = setup.limits(|limits| limits.idle_timeout = Duration::from_millis(100)).start();
