@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::{guard, nearest};
 use crate::authorize::{Evidence, Judged};
-use crate::fact::{Facts, Value};
+use crate::fact::Value;
 use crate::identity::Principal;
-use crate::policy::{App, Condition, Decision, Denial, Granted, Leaf, Operand, Operation, TenantRule, Truth};
+use crate::policy::{
+    App, Condition, Decision, Denial, Facts, Granted, Leaf, Operand, Operation, TenantRule, Truth,
+};
 use crate::request::RequestView;
 use crate::snapshot::Snapshot;
 

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use crate::fact::{Facts, Literal, Type, Value};
+use super::Facts;
+use crate::fact::{Literal, Type, Value};
 
 /// What a condition says of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,9 +1,9 @@
 //! The decision: permission bits of the caller's roles AND the operation's mask, then the requirements, then the
 //! conditions of the few grants that have some.
 
+use super::Facts;
 use super::condition::Truth;
 use super::grant::{Access, App, Grant, Operation, PermissionId, Role};
-use crate::fact::Facts;
 
 /// The roles that a caller holds in an app, by index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,10 +3,12 @@
 
 pub mod condition;
 mod decide;
+mod facts;
 mod grant;
 
 pub use condition::{Condition, Leaf, Named, Operand, Operator, Truth};
 pub use decide::{Decision, Denial, Granted, RoleSet, decide, test};
+pub use facts::Facts;
 pub use grant::{Access, App, Grant, Operation, Permission, PermissionId, Requirement, Role, TenantRule};
 
 /// What becomes of the caller's own token towards the upstream.

@@ -9,6 +9,7 @@
 )]
 
 mod alerts;
+mod architecture;
 mod dev;
 mod forwarding;
 mod keys;

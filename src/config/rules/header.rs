@@ -5,14 +5,13 @@ use std::collections::HashMap;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::super::lines::Lines;
-use super::super::raw::{Entry, Fields, Node, Raw, Table, Text};
-use super::conditions::{self, literal};
+use super::super::raw::{Entry, Fields, Node, Raw, Text};
+use super::conditions;
 use super::{Context, Draft, OnPattern, RequirementDraft};
-use crate::fact::{Default, Fact, Literal, Source, Type};
+use crate::fact::{Fact, Source, Type};
 use crate::plumbing::Place;
 use crate::policy::{Requirement, TenantRule, TokenHandling};
 use crate::request::{CanonicalPath, Host};
-use crate::route::Segment;
 
 /// Reads what the app is. `None` if it has no name or issuer.
 pub(super) fn read<'n>(
@@ -167,183 +166,6 @@ fn authorization(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Toke
                 TokenHandling::Strip
             }
         },
-    }
-}
-
-/// Reads `[facts.*]`.
-pub(super) fn facts(draft: &mut Draft<'_>, entry: Option<&Entry>, diagnostics: &mut Diagnostics) {
-    const SOURCES: [&str; 5] = ["token", "tenant", "path", "query", "header"];
-    let ids = Fact {
-        name: "tenant.ids".into(),
-        source: Source::Tenant("ids".into()),
-        kind: Type::Set,
-        default: None,
-    };
-    draft.declare(ids);
-    let Some(table) = entry.and_then(|entry| entry.value.table(diagnostics)) else { return };
-    let mut defaults = Vec::new();
-    for namespace in &table.entries {
-        let Some(inner) = namespace.value.table(diagnostics) else { continue };
-        if SOURCES.contains(&namespace.key.as_str()) {
-            declare_all(draft, &namespace.key, "", inner, &mut defaults, diagnostics);
-        } else if namespace.key == "body" || inner.get("get").is_some() {
-            super::not_supported(namespace, diagnostics);
-        } else {
-            let message = format!("`{}` is no source of facts", namespace.key);
-            diagnostics.push(
-                Diagnostic::error(code::UNKNOWN_KEY, message)
-                    .at(namespace.span, "means nothing here")
-                    .nearest(namespace.span, &namespace.key, SOURCES),
-            );
-        }
-    }
-    for (fact, node) in defaults {
-        default(draft, fact, node, diagnostics);
-    }
-}
-
-fn declare_all<'n>(
-    draft: &mut Draft<'_>,
-    namespace: &str,
-    path: &str,
-    table: &'n Table,
-    defaults: &mut Vec<(usize, &'n Node)>,
-    diagnostics: &mut Diagnostics,
-) {
-    for own in &table.entries {
-        let path = if path.is_empty() { own.key.clone() } else { format!("{path}.{}", own.key) };
-        match &own.value.value {
-            Raw::Table(inner) if inner.get("type").is_none_or(|kind| kind.value.as_table().is_some()) => {
-                declare_all(draft, namespace, &path, inner, defaults, diagnostics);
-            }
-            Raw::Table(inner) => {
-                let mut fields = Fields::new(inner);
-                let kind = fields.take("type");
-                let standing = fields.take("default");
-                fields.finish(diagnostics);
-                if let Some(index) =
-                    kind.and_then(|kind| declare_one(draft, namespace, &path, own.span, kind, diagnostics))
-                {
-                    defaults.extend(standing.map(|node| (index, node)));
-                }
-            }
-            _ => {
-                declare_one(draft, namespace, &path, own.span, &own.value, diagnostics);
-            }
-        }
-    }
-}
-
-fn declare_one(
-    draft: &mut Draft<'_>,
-    namespace: &str,
-    path: &str,
-    span: Span,
-    kind: &Node,
-    diagnostics: &mut Diagnostics,
-) -> Option<usize> {
-    let text = kind.text(diagnostics)?;
-    let Some(kind) = Type::parse(text.value) else {
-        let diagnostic = if text.value == "time" {
-            Diagnostic::error(code::NOT_SUPPORTED, "`time` facts are not supported yet").at(text.inner(), "")
-        } else {
-            Diagnostic::error(code::BAD_VALUE, format!("unknown type `{}`", text.value))
-                .at(text.inner(), "")
-                .nearest(text.inner(), text.value, Type::NAMES)
-        };
-        diagnostics.push(diagnostic);
-        return None;
-    };
-    if matches!(
-        (namespace, kind),
-        ("path" | "query" | "header", Type::Set | Type::Nets) | ("token", Type::Nets)
-    ) {
-        let message = format!("a `{namespace}` fact can't be {kind}");
-        diagnostics.push(Diagnostic::error(code::TYPES, message).at(text.inner(), ""));
-        return None;
-    }
-    let source = match namespace {
-        "token" => Source::Token(path.split('.').map(Into::into).collect()),
-        "tenant" => Source::Tenant(path.into()),
-        "path" => Source::Path(path.into()),
-        "query" => Source::Query(path.into()),
-        _ => {
-            let plain = path.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-            if !plain {
-                let message = "a header is written in lower case, with `-` and no `_`";
-                diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(span, ""));
-                return None;
-            }
-            Source::Header(path.into())
-        }
-    };
-    let name: Box<str> = format!("{namespace}.{path}").into();
-    if let Some(known) = draft.fact_names.get(&name) {
-        if draft.facts.get(*known).is_some_and(|fact| fact.kind != kind) {
-            let message = format!("`{name}` is always a set");
-            diagnostics.push(Diagnostic::error(code::TYPES, message).at(text.inner(), ""));
-        }
-        return Some(*known);
-    }
-    Some(draft.declare(Fact { name, source, kind, default: None }))
-}
-
-fn default(draft: &mut Draft<'_>, fact: usize, node: &Node, diagnostics: &mut Diagnostics) {
-    let Some((kind, name)) = draft.facts.get(fact).map(|fact| (fact.kind, fact.name.clone())) else { return };
-    let standing = match &node.value {
-        Raw::Bool(value) if kind == Type::Bool => Some(Default::Literal(Literal::Bool(*value))),
-        Raw::Int(value) if kind == Type::Int => Some(Default::Literal(Literal::Int(*value))),
-        Raw::List(items) if kind == Type::Set => {
-            let texts: Option<Vec<Box<str>>> =
-                items.iter().map(|item| item.as_text().map(|t| t.value.into())).collect();
-            texts.map(|texts| Default::Literal(Literal::set(texts)))
-        }
-        Raw::Text(text, _) => literal(text, kind).map(Default::Literal).or_else(|| {
-            let other = draft.fact(text)?;
-            let fits = draft.facts.get(other).is_some_and(|own| own.kind == kind && own.default.is_none());
-            (fits && other != fact).then_some(Default::Fact(other))
-        }),
-        _ => None,
-    };
-    match (standing, draft.facts.get_mut(fact)) {
-        (Some(standing), Some(fact)) => fact.default = Some(standing),
-        _ => {
-            let message = format!("this can't stand for an absent `{name}`");
-            let help = "a value of the fact's type, `'text'` in quotes of its own, or another fact without a default";
-            diagnostics.push(Diagnostic::error(code::TYPES, message).at(node.span, "").help(help));
-        }
-    }
-}
-
-/// Reads `roles`, the fact that holds the caller's roles.
-pub(super) fn roles_fact(
-    draft: &mut Draft<'_>,
-    fields: &mut Fields<'_>,
-    file: u32,
-    diagnostics: &mut Diagnostics,
-) {
-    let start = Span { file, start: 0, end: 0 };
-    let Some(text) = fields.require("roles", start, diagnostics).and_then(|node| node.text(diagnostics))
-    else {
-        return;
-    };
-    let found = draft.fact_names.get(text.value).copied();
-    let fact = found.and_then(|index| Some((index, draft.facts.get(index)?)));
-    match fact {
-        Some((index, fact))
-            if matches!(fact.source, Source::Token(_)) && matches!(fact.kind, Type::Set | Type::String) =>
-        {
-            draft.roles_fact = Some(index);
-        }
-        Some(_) => diagnostics.push(
-            Diagnostic::error(code::TYPES, "roles come from a set or string of the verified token")
-                .at(text.inner(), ""),
-        ),
-        None => diagnostics.push(
-            Diagnostic::error(code::UNKNOWN_FACT, format!("unknown fact `{}`", text.value))
-                .at(text.inner(), "not declared in [facts]")
-                .nearest(text.inner(), text.value, draft.fact_names.keys().map(|key| &**key)),
-        ),
     }
 }
 
@@ -553,24 +375,6 @@ fn isolate(draft: &mut Draft<'_>, tenant: Span, entry: Option<&Entry>, diagnosti
                     .at(text.inner(), "neither `upstream` nor declared in [require]")
                     .nearest(text.inner(), text.value, names),
             );
-        }
-    }
-}
-
-/// A `path.` fact is a parameter of at least one operation, else its conditions could never be known.
-pub(super) fn check_parameters(draft: &Draft<'_>, file: u32, diagnostics: &mut Diagnostics) {
-    let start = Span { file, start: 0, end: 0 };
-    let has = |name: &str| {
-        let mut templates = draft.operations.iter().flat_map(|own| own.template.segments());
-        templates
-            .any(|segment| matches!(segment, Segment::Parameter(own) | Segment::Rest(own) if **own == *name))
-    };
-    for fact in &draft.facts {
-        if let Source::Path(name) = &fact.source
-            && !has(name)
-        {
-            let message = format!("`{}` is a parameter of no operation", fact.name);
-            diagnostics.push(Diagnostic::error(code::UNKNOWN_FACT, message).at(start, "in this file"));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
+use super::super::diagnostic::{Diagnostic, Diagnostics, code};
 use super::super::tenants::{Members, Setting};
 use super::{Context, Draft, OnPattern, OperationDraft};
 use crate::fact::{Fact, Source, Type};
@@ -25,6 +25,7 @@ pub(in super::super) fn link(
     let mut apps = Vec::new();
     for (index, draft) in drafts.iter().enumerate() {
         check_reach(draft, &drafts, diagnostics);
+        check_requirements(draft, diagnostics);
         let bound = draft
             .operations
             .iter()
@@ -33,7 +34,7 @@ pub(in super::super) fn link(
         for (operation, own) in draft.operations.iter().enumerate() {
             builder.add(&draft.hosts, own.template.clone(), own.verb, OperationRef { app: index, operation });
         }
-        let Some(linked) = finish(draft, &bound, context, diagnostics) else { continue };
+        let Some(linked) = finish(draft, &bound, context) else { continue };
         super::expect::check(&linked, draft, diagnostics);
         apps.push(linked);
     }
@@ -222,27 +223,11 @@ fn bind(
     Some((index, strip.into()))
 }
 
-fn finish(
-    draft: &Draft<'_>,
-    bound: &[Option<(usize, Arc<str>)>],
-    context: Context<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Option<App> {
+fn finish(draft: &Draft<'_>, bound: &[Option<(usize, Arc<str>)>], context: Context<'_>) -> Option<App> {
     let proven_by = match &draft.tenant {
         Some(TenantRule::From { proven_by, .. }) => *proven_by,
         _ => None,
     };
-    for (own, pattern) in
-        draft.requirements.iter().flat_map(|own| own.on.iter().map(move |pattern| (own, pattern)))
-    {
-        if !draft.operations.iter().any(|operation| is_on(&pattern.0, operation)) {
-            let message = format!(
-                "requirement `{}` names an operation that the file doesn't have",
-                own.requirement.name
-            );
-            diagnostics.push(Diagnostic::error(code::UNKNOWN_OPERATION, message).at(pattern.1, ""));
-        }
-    }
     let mut operations = Vec::new();
     for (own, bound) in draft.operations.iter().zip(bound) {
         let (upstream, strip) = bound.clone()?;
@@ -295,6 +280,19 @@ fn finish(
         operations: operations.into(),
         features: draft.features.clone().into(),
     })
+}
+
+/// What a requirement is limited to must be there.
+fn check_requirements(draft: &Draft<'_>, diagnostics: &mut Diagnostics) {
+    for own in &draft.requirements {
+        for (pattern, span) in &own.on {
+            if !draft.operations.iter().any(|operation| is_on(pattern, operation)) {
+                let name = &own.requirement.name;
+                let message = format!("requirement `{name}` names an operation that the file doesn't have");
+                diagnostics.push(Diagnostic::error(code::UNKNOWN_OPERATION, message).at(*span, ""));
+            }
+        }
+    }
 }
 
 fn is_on(pattern: &OnPattern, operation: &OperationDraft) -> bool {

@@ -6,6 +6,7 @@
 
 mod conditions;
 mod expect;
+mod facts;
 mod header;
 mod link;
 mod resources;
@@ -117,9 +118,8 @@ pub(super) fn read<'n>(
             not_supported(entry, diagnostics);
         }
     }
-    let facts = fields.entry("facts");
-    header::facts(&mut draft, facts, diagnostics);
-    header::roles_fact(&mut draft, &mut fields, file, diagnostics);
+    facts::read(&mut draft, fields.entry("facts"), diagnostics);
+    facts::roles_fact(&mut draft, &mut fields, file, diagnostics);
     conditions::when(&mut draft, fields.entry("when"), diagnostics);
     header::require(&mut draft, fields.entry("require"), diagnostics);
     header::tenant(&mut draft, &mut fields, file, context, diagnostics);
@@ -133,7 +133,7 @@ pub(super) fn read<'n>(
     draft.expect = fields.take("expect").and_then(|node| node.table(diagnostics));
     fields.finish(diagnostics);
     roles::reading(&draft, reading, diagnostics);
-    header::check_parameters(&draft, file, diagnostics);
+    facts::check_parameters(&draft, file, diagnostics);
     Some(draft)
 }
 

@@ -1,0 +1,82 @@
+//! The facts of one decision, read from the request, the caller and the tenant when a condition asks, never before.
+
+use std::borrow::Cow;
+
+use crate::fact::{Default, Fact, Source, Value};
+use crate::identity::Principal;
+use crate::request::{RequestView, read_header};
+use crate::tenant::Tenant;
+
+/// Everything that the facts of one decision are read from. Values are read when a condition asks, never before.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'r> {
+    /// The app's declared facts.
+    pub declared: &'r [Fact],
+    /// The request.
+    pub request: &'r RequestView<'r>,
+    /// The template's parameters by name, with the decoded segments that they stand for.
+    pub parameters: &'r [(&'r str, Cow<'r, str>)],
+    /// The caller; none on a public operation.
+    pub principal: Option<&'r Principal>,
+    /// The acting tenant, once known.
+    pub tenant: Option<&'r Tenant>,
+}
+
+impl<'r> Facts<'r> {
+    /// The value of a declared fact, its default included; `None` is unknown.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Value<'r>> {
+        let fact = self.declared.get(index)?;
+        match (self.read(fact), &fact.default) {
+            (Reading::Value(value), _) => Some(value),
+            (Reading::Unreadable, _) | (Reading::Absent, None) => None,
+            (Reading::Absent, Some(Default::Literal(literal))) => Some(Value::of(literal)),
+            (Reading::Absent, Some(Default::Fact(other))) => match self.read(self.declared.get(*other)?) {
+                Reading::Value(value) => Some(value),
+                Reading::Absent | Reading::Unreadable => None,
+            },
+        }
+    }
+
+    /// Whether the source itself has the fact, its default aside.
+    #[must_use]
+    pub fn is_stated(&self, index: usize) -> bool {
+        self.declared.get(index).is_some_and(|fact| !matches!(self.read(fact), Reading::Absent))
+    }
+
+    fn read(&self, fact: &'r Fact) -> Reading<'r> {
+        let of_text = |text: Option<Cow<'r, str>>| match text {
+            None => Reading::Absent,
+            Some(text) => Value::of_text(text, fact.kind).map_or(Reading::Unreadable, Reading::Value),
+        };
+        match &fact.source {
+            Source::Token(path) => match self.principal.and_then(|principal| principal.fact(path)) {
+                None => Reading::Absent,
+                Some(claim) => Value::of_claim(claim, fact.kind).map_or(Reading::Unreadable, Reading::Value),
+            },
+            Source::Tenant(name) => self
+                .tenant
+                .and_then(|tenant| tenant.fact(name))
+                .map_or(Reading::Absent, |literal| Reading::Value(Value::of(literal))),
+            Source::ClientIp => Reading::Value(Value::Ip(self.request.client)),
+            Source::Path(name) => of_text(
+                self.parameters.iter().find(|(own, _)| *own == &**name).map(|(_, value)| value.clone()),
+            ),
+            Source::Query(key) => match self.request.query.get(key) {
+                Ok(text) => of_text(text),
+                Err(_) => Reading::Unreadable,
+            },
+            Source::Header(name) => match read_header(self.request.headers, name) {
+                Ok(text) => of_text(text.map(Cow::Borrowed)),
+                Err(_) => Reading::Unreadable,
+            },
+        }
+    }
+}
+
+/// What a source says of a fact: a default stands for what is absent, never for what can't be read.
+enum Reading<'r> {
+    Value(Value<'r>),
+    Absent,
+    Unreadable,
+}
