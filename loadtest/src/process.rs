@@ -21,6 +21,7 @@ impl Guarded {
         };
         let child = command
             .args(arguments)
+            .env("GATEWARDEN_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

@@ -47,7 +47,7 @@ impl Serving {
             let line = line.unwrap();
             banner.push_str(&line);
             banner.push('\n');
-            if line.trim_start().starts_with("files") {
+            if line.contains("--eject") {
                 break;
             }
         }
@@ -82,8 +82,12 @@ impl Serving {
         text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(' ')?.to_owned()))
     }
 
+    fn files(&self) -> PathBuf {
+        self.place.path().join("gatewarden-dev")
+    }
+
     fn private(&self) -> PathBuf {
-        self.place.path().join("gatewarden-dev/.run")
+        self.files().join(".run")
     }
 }
 
@@ -168,6 +172,37 @@ fn an_agent_sees_customers_but_not_their_schema() {
 }
 
 #[test]
+fn every_command_that_it_prints_does_what_it_says() {
+    let dev = Serving::dev();
+    let commands: Vec<&str> = dev.banner.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    let shell = |command: &str| {
+        Command::new("sh").args(["-c", command]).current_dir(dev.place.path()).output().unwrap()
+    };
+    let token = commands.iter().find(|line| line.starts_with("T=$(")).unwrap();
+    let token = shell(&format!("{token}; printf %s \"$T\"")).stdout;
+    let token = String::from_utf8(token).unwrap();
+    let curls: Vec<&&str> = commands.iter().filter(|line| line.starts_with("curl ")).collect();
+    assert_eq!(curls.len(), 2, "{}", dev.banner);
+    for curl in curls {
+        let (command, status) = curl.split_once('#').unwrap();
+        let url = command.split_whitespace().last().unwrap();
+        let path = url.strip_prefix(&format!("http://{}", dev.gateway)).unwrap();
+        assert_eq!(dev.get(path, Some(&token)).status.to_string(), status.trim(), "{curl}");
+    }
+    for (verb, code, says) in [
+        (" explain ", 1, "agent-desk.toml:"),
+        (" matrix ", 0, "customer-schema"),
+        (" --eject ", 0, "README.md"),
+    ] {
+        let line = commands.iter().find(|line| line.contains(verb)).unwrap();
+        let output = shell(line);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains(says), "{line}: {text}");
+    }
+}
+
+#[test]
 fn every_app_answers_its_roles() {
     let dev = Serving::dev();
     let cases = [
@@ -200,7 +235,7 @@ fn every_app_answers_its_roles() {
 fn an_edited_rule_file_is_in_force_and_a_broken_one_is_not() {
     let dev = Serving::dev();
     let token = dev.token_of("agent-desk/agent");
-    let file = dev.place.path().join("gatewarden-dev/rules/agent-desk.toml");
+    let file = dev.files().join("rules/agent-desk.toml");
     let text = fs::read_to_string(&file).unwrap();
     let without_labels = text.replacen("\"state-change\", \"customer-labels\"", "\"state-change\"", 1);
     assert_ne!(text, without_labels);
@@ -248,10 +283,10 @@ fn run_refuses_its_tokens_whatever_is_configured() {
     assert!(claims(&token)["iss"].as_str().unwrap().starts_with("urn:gatewarden:dev"));
     assert!(header(&token)["kid"].as_str().unwrap().starts_with("dev-"));
     // The very files that the development gateway runs with.
-    let text = fs::read_to_string(dev.private().join("gateway.toml")).unwrap();
+    let text = fs::read_to_string(dev.files().join("gateway.toml")).unwrap();
     let port = free_port();
     let text = text.replacen("127.0.0.1:0", &format!("127.0.0.1:{port}"), 1);
-    let config = dev.private().join("stolen.toml");
+    let config = dev.files().join("stolen.toml");
     fs::write(&config, text).unwrap();
     let run = verb(dev.place.path(), &["run", "--config", &config.to_string_lossy()])
         .stderr(Stdio::null())
@@ -302,7 +337,7 @@ fn nothing_but_the_demo_applications_stands_behind_it() {
     assert!(dev.banner.contains("DEV MODE"), "{}", dev.banner);
     let gateway: SocketAddr = ([127, 0, 0, 1], dev.gateway.port()).into();
     let token = dev.token_of("agent-desk/agent");
-    let own = dev.private().join("gateway.toml");
+    let own = dev.files().join("gateway.toml");
     let text = fs::read_to_string(&own).unwrap();
     let mut other = String::new();
     for line in text.lines() {
@@ -393,8 +428,7 @@ fn ejected_files_are_in_order_and_overwrite_nothing() {
     let place = tempfile::tempdir().unwrap();
     let ejected = verb(place.path(), &["dev", "--eject", "mine"]).output().unwrap();
     assert!(ejected.status.success(), "{}", String::from_utf8_lossy(&ejected.stderr));
-    let check =
-        verb(place.path(), &["run", "--check-only", "--config", "mine/gateway.toml"]).output().unwrap();
+    let check = verb(place.path(), &["check", "--config", "mine/gateway.toml"]).output().unwrap();
     assert_eq!(check.status.code(), Some(0), "{}", String::from_utf8_lossy(&check.stderr));
     let again = verb(place.path(), &["dev", "--eject", "mine"]).output().unwrap();
     assert_eq!(again.status.code(), Some(4));

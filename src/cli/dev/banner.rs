@@ -13,8 +13,8 @@ pub(super) struct Banner<'b> {
     pub gateway: SocketAddr,
     /// Where operators come in.
     pub admin: SocketAddr,
-    /// Where the rule files are, as a shell takes it.
-    pub rules: &'b str,
+    /// Where the files are, as a shell takes it.
+    pub files: &'b str,
     /// What `token dev` needs to find the socket; empty for the usual place.
     pub directory: Option<&'b str>,
     /// Whether rule files from an earlier start were found changed.
@@ -27,7 +27,7 @@ impl Banner<'_> {
     /// The text.
     #[must_use]
     pub(super) fn text(&self) -> String {
-        let Self { program, gateway, admin, rules, .. } = self;
+        let Self { program, gateway, admin, files, .. } = self;
         let apps = self.apps.join(", ");
         let directory =
             self.directory.map(|directory| format!(" --directory {directory}")).unwrap_or_default();
@@ -47,16 +47,18 @@ impl Banner<'_> {
 gatewarden {version}   DEV MODE: tokens are signed with a key made just now; `run` never accepts them
   gateway  http://{gateway}   in front of {apps}
   admin    http://{admin}   /rules /metrics /readyz
-  files    {rules}   edit one and watch this terminal{kept}
+  files    {files}/rules   edit one and watch this terminal{kept}
 {open}
 a token, what it opens, and what it doesn't (paste into another terminal, in this directory):
   T=$({program} token dev{directory} --as agent-desk/agent)
   curl -i -H \"Authorization: Bearer $T\" http://{gateway}/cim/customers             # 200
   curl -i -H \"Authorization: Bearer $T\" http://{gateway}/cim/customerSchema        # 403
 why:
-  {program} explain --rules {rules} --app agent-desk --role agent GET /cim/customerSchema
-from here:
-  {program} dev --eject ./mine        # files to start from
+  {program} explain --config {files}/gateway.toml --role agent GET /cim/customerSchema
+who may do what:
+  {program} matrix --config {files}/gateway.toml --app agent-desk
+files to start from:
+  {program} dev --eject ./mine
 ",
             version = env!("CARGO_PKG_VERSION"),
         )

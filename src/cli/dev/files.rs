@@ -46,7 +46,7 @@ impl Workplace {
     /// The gateway's own file, written anew at every start.
     #[must_use]
     pub(super) fn config(&self) -> PathBuf {
-        self.private().join("gateway.toml")
+        self.root.join("gateway.toml")
     }
 
     /// The socket where tokens are asked for.
@@ -113,15 +113,15 @@ pub(super) struct Listen {
 fn gateway_toml(listen: Listen, backends: &[Backend]) -> String {
     let Listen { gateway, admin } = listen;
     let mut text = format!(
-        "# Written anew by every `gatewarden dev`; to start from files of your own: `gatewarden dev --eject DIR`.\n\
-         rules = \"../rules\"\n[listen]\naddress = \"{gateway}\"\n[admin]\naddress = \"{admin}\"\n"
+        "# Written anew by every `gatewarden dev`, and it must stay as it is while that runs: nothing but the demo\n\
+         # applications stands behind it. To start from files of your own: `gatewarden dev --eject DIR`.\n[listen]\naddress = \"{gateway}\"\n[admin]\naddress = \"{admin}\"\n"
     );
     for stand_in in STAND_INS {
         let kind = stand_in.name;
         let _ = write!(
             text,
             "[issuers.{kind}]\nkind = \"{kind}\"\nissuer = \"{}\"\naudience = [\"{}\"]\n\
-             algorithms = [\"EdDSA\"]\njwks = \"keys.json\"\n",
+             algorithms = [\"EdDSA\"]\njwks = \".run/keys.json\"\n",
             stand_in.issuer(),
             stand_in.audience
         );
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(place.prepare().unwrap(), Kept::Edited);
         assert_eq!(fs::read_to_string(place.rules().join("calling.toml")).unwrap(), "# mine\n");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(place.config().parent().unwrap()), 0o700);
+        assert_eq!(mode(&place.private()), 0o700);
         let any = "127.0.0.1:0".parse().unwrap();
         place.configure(Listen { gateway: any, admin: any }, "{}", &[]).unwrap();
         assert_eq!((mode(&place.config()), mode(&place.keys())), (0o600, 0o600));

@@ -150,14 +150,14 @@ fn serve(args: &Args, around: Surroundings) -> Exit {
     let Surroundings { workplace, kept, issuer, backends, gateway } = around;
     let directory = (args.directory != Path::new(DIRECTORY)).then(|| quoted(&args.directory));
     let announce = {
-        let rules = quoted(&workplace.rules());
+        let files = quoted(&args.directory);
         let apps: Vec<String> = backends.into_iter().map(|backend| backend.name).collect();
         Box::new(move |addresses: &Addresses| {
             let banner = Banner {
                 program: &program(),
                 gateway: addresses.gateway,
                 admin: addresses.admin,
-                rules: &rules,
+                files: &files,
                 directory: directory.as_deref(),
                 kept,
                 apps: &apps,
