@@ -57,6 +57,7 @@ enum Verb {
 #[derive(Debug, Subcommand)]
 enum TokenVerb {
     Dev(dev::TokenArgs),
+    Inspect(token::InspectArgs),
 }
 
 /// Reads the command line and does what it says.
@@ -66,6 +67,7 @@ pub fn run() -> Exit {
         Verb::Run(args) => run::run(args),
         Verb::Dev(args) => dev::run(&args),
         Verb::Token(TokenVerb::Dev(args)) => dev::token(&args),
+        Verb::Token(TokenVerb::Inspect(args)) => token::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Can(args) => can::run(&args),
         Verb::Explain(args) => explain::run(&args),

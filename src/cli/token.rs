@@ -4,13 +4,85 @@
 //! can't be used as a token.
 
 use std::fmt::Write;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use super::Exit;
+use super::load::{Files, print, tell};
+use crate::control::fetch::{FetchLimits, Fetcher};
+use crate::control::keys::{Cadence, Keyring};
 use crate::request::Timestamp;
+use crate::snapshot::Snapshot;
 use crate::token::Verifier;
+
+/// What a token says, whether it would be accepted here, and if not, why
+#[derive(Clone, Debug, clap::Args)]
+pub struct InspectArgs {
+    #[command(flatten)]
+    files: Files,
+    /// Only take it apart; ask no issuer for keys
+    #[arg(long)]
+    offline: bool,
+    /// The token; from standard input if it is `-` or left out, so that it needn't stand in a shell's history
+    token: Option<String>,
+}
+
+/// How long issuers' keys are waited for.
+const KEYS_WAIT: Duration = Duration::from_secs(6);
+
+/// Inspects; exit 0 for a token that would be accepted, 1 for one that wouldn't, or that wasn't checked.
+pub fn run(args: &InspectArgs) -> Exit {
+    let mut raw = args.token.clone().unwrap_or_else(|| "-".to_owned());
+    if raw == "-" {
+        raw.clear();
+        let limit = u64::try_from(INPUT_MAX_BYTES).unwrap_or(u64::MAX) + 1;
+        if let Err(why) = std::io::stdin().take(limit).read_to_string(&mut raw) {
+            tell(&format!("can't read a token from standard input: {why}"));
+            return Exit::Environment;
+        }
+    }
+    let now = Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
+    if args.offline {
+        print(inspect(&raw, None, now).trim_end());
+        return Exit::No;
+    }
+    let snapshot = match args.files.load() {
+        Ok(snapshot) => snapshot,
+        Err(exit) => return exit,
+    };
+    if let Err(why) = fetch_keys(&snapshot) {
+        tell(&format!("can't ask the issuers for keys: {why}"));
+        return Exit::Environment;
+    }
+    print(inspect(&raw, Some(&snapshot.verifier), now).trim_end());
+    let raw = raw.trim();
+    let accepted = snapshot.verifier.verify(raw.strip_prefix("Bearer ").unwrap_or(raw), now).is_ok();
+    if accepted { Exit::Yes } else { Exit::No }
+}
+
+/// Asks every issuer once, as the gateway would, and waits until each has answered or failed.
+fn fetch_keys(snapshot: &Arc<Snapshot>) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let keyring = Keyring::new(Fetcher::new(FetchLimits::default())?, Cadence::default());
+    runtime.block_on(async {
+        keyring.tend_all(snapshot);
+        let answered = async {
+            let unanswered =
+                |status: crate::token::KeyStatus| status.last_success.is_none() && status.failures == 0;
+            while snapshot.verifier.issuers().any(|own| unanswered(own.keys.status())) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        // Whoever hasn't answered by then has no keys, and the verdict says so.
+        let _ = tokio::time::timeout(KEYS_WAIT, answered).await;
+    });
+    Ok(())
+}
 
 /// Longest input that is taken apart, in bytes; what is over it is no token of anyone's.
 const INPUT_MAX_BYTES: usize = 64 * 1024;
