@@ -3,10 +3,11 @@
 //! It starts an echo upstream (`echo`), the gateway's own binary as a child process (`gateway`) and, if asked, nginx
 //! beside it (`nginx`), drives them in turn with its own keep-alive client (`client`), and reports medians over
 //! interleaved rounds (`measure`, `report`). `--churn` swaps rule files under load instead and holds every answer
-//! against the two rule sets (`churn`). Nothing here knows how the gateway works inside.
+//! against the two rule sets (`churn`); `--decide` times rulings alone (`decide`). Nothing else here knows how the gateway works inside.
 
 mod churn;
 mod client;
+mod decide;
 mod echo;
 mod gateway;
 mod measure;
@@ -57,11 +58,21 @@ pub struct Options {
     /// Broken rule files swapped in by `--churn`.
     #[arg(long, default_value_t = 10)]
     broken: u32,
+    /// Time rulings alone, without a socket, for these numbers of routes, instead of measuring requests.
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "10,1000,100000")]
+    decide: Option<Vec<usize>>,
+    /// Rulings timed by `--decide`.
+    #[arg(long, default_value_t = 200_000)]
+    rulings: u32,
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let done = if options.churn { churn::run(&options) } else { measure::run(&options) };
+    let done = match &options.decide {
+        Some(sizes) => decide::run(sizes, options.rulings),
+        None if options.churn => churn::run(&options),
+        None => measure::run(&options),
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

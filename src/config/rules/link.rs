@@ -1,6 +1,6 @@
 //! Apps put together: whose paths are whose, which route two apps share, and which upstream serves each operation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, code};
@@ -322,38 +322,30 @@ fn access(draft: &Draft<'_>, operation: &OperationDraft, proven_by: Option<usize
     Access::Guarded { masks: masks.into(), requirements: requirements.map(|(index, _)| index).collect() }
 }
 
-/// One role string of one issuer that means a role in two apps: whoever holds it in one holds it in the other.
+/// One role string of one issuer that means a role in several apps: whoever holds it in one holds it in all.
 fn check_shared_claims(apps: &[App], drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
-    let fact = |app: &App| app.facts.get(app.roles_fact).map(|fact| fact.name.clone());
-    for (index, app) in apps.iter().enumerate() {
-        for other in apps.iter().take(index) {
-            if app.issuer != other.issuer || fact(app) != fact(other) {
-                continue;
-            }
-            let mut shared: Vec<&str> = app
-                .role_claims
-                .keys()
-                .filter(|claim| other.role_claims.contains_key(*claim))
-                .map(|claim| &**claim)
-                .collect();
-            shared.sort_unstable();
-            let span =
-                |name: &str| drafts.iter().find(|draft| *draft.name == *name).map(|draft| draft.name_span);
-            if let (false, Some(here), Some(there)) = (shared.is_empty(), span(&app.name), span(&other.name))
-            {
-                let list = shared.iter().map(|claim| format!("`{claim}`")).collect::<Vec<_>>().join(", ");
-                let message = format!(
-                    "{list} of `{}` tokens means a role in `{}` and in `{}`",
-                    app.issuer, other.name, app.name
-                );
-                diagnostics.push(
-                    Diagnostic::note(code::SHARED_CLAIM, message)
-                        .at(here, "who holds it here")
-                        .also(there, "holds it there")
-                        .help("give one of them a `claim` of its own if that isn't meant"),
-                );
-            }
+    let mut holders: BTreeMap<(&str, &str, &str), Vec<&App>> = BTreeMap::new();
+    for app in apps {
+        let fact = app.facts.get(app.roles_fact).map_or("", |fact| &fact.name);
+        for claim in app.role_claims.keys() {
+            holders.entry((&app.issuer, fact, claim)).or_default().push(app);
         }
+    }
+    let span = |app: &App| drafts.iter().find(|draft| draft.name == app.name).map(|draft| draft.name_span);
+    for ((issuer, _, claim), apps) in holders {
+        let [first, second, more @ ..] = apps.as_slice() else { continue };
+        let (Some(here), Some(there)) = (span(first), span(second)) else { continue };
+        let others = if more.is_empty() { String::new() } else { format!(", and in {} more", more.len()) };
+        let names = format!("`{}` and in `{}`{others}", first.name, second.name);
+        diagnostics.push(
+            Diagnostic::note(
+                code::SHARED_CLAIM,
+                format!("`{claim}` in tokens of `{issuer}` means a role in {names}"),
+            )
+            .at(here, "who holds it here")
+            .also(there, "holds it there")
+            .help("give one of them a `claim` of its own if that isn't meant"),
+        );
     }
 }
 
