@@ -39,7 +39,8 @@ pub fn print(options: &Options, measured: &[Measured]) {
             pick(|f| f.p999_us).median
         );
         let cpu = one.rounds.iter().filter_map(|f| f.cpu_us);
-        let rss = one.rounds.iter().filter_map(|f| f.usage.map(|usage| usage.rss_mib)).fold(0.0, f64::max);
+        // Of the first round: later ones begin with what the others have left behind.
+        let rss = one.rounds.first().and_then(|f| f.usage).map_or(0.0, |usage| usage.rss_mib);
         let alone = pick(|f| f.alone_p50_us);
         println!(
             "{:<22}{:<24}{:<20}{:<26}{:<20}{:<20}{:>8.0}{:>8.0}",
