@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::client::{self, Check, Connection, Plan, Until};
 use crate::gateway::{GUARDS, Gateway};
 use crate::tokens::Signer;
@@ -92,7 +94,7 @@ pub fn run(options: &Options) -> Result<()> {
     times.sort_unstable();
     let at = |quantile: f64| {
         let index = (times.len().saturating_sub(1) as f64 * quantile).round() as usize;
-        times.get(index).copied().unwrap_or_default().as_millis()
+        times.get(index).copied().unwrap_or_default().as_secs_f64() * 1000.0
     };
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     println!(
@@ -101,8 +103,16 @@ pub fn run(options: &Options) -> Result<()> {
         count(&seen.b),
         count(&seen.refused)
     );
+    if let Some(file) = &options.json {
+        let report = json!({
+            "schema": "loadtest.churn/1", "requests": requests, "by_a": count(&seen.a), "by_b": count(&seen.b),
+            "refused": count(&seen.refused), "swaps": times.len(), "broken": options.broken,
+            "in_force_ms": { "p50": at(0.5), "p99": at(0.99), "max": at(1.0) },
+        });
+        fs::write(file, report.to_string())?;
+    }
     println!(
-        "{} swaps in force after {} ms (half), {} ms (99 %), {} ms (all); {} broken files changed nothing",
+        "{} swaps in force after {:.0} ms (half), {:.0} ms (99 %), {:.0} ms (all); {} broken files changed nothing",
         times.len(),
         at(0.5),
         at(0.99),
