@@ -95,7 +95,7 @@ impl Running {
         let Loaded { live, reloader, handle, board, .. } = loaded;
         runtime.spawn(reloader.run(hints));
         drop(inside);
-        Self { place, live, board, handle, metrics, runtime: runtime }
+        Self { place, live, board, handle, metrics, runtime }
     }
 
     fn reload(&self, trigger: Trigger) -> Reloaded {

@@ -16,10 +16,13 @@ use serde_json::json;
 
 use super::{Client, PATIENCE, Response, eventually};
 
+/// What a test sets that no file says.
+type Change = Box<dyn FnOnce(&mut GatewayConfig)>;
+
 /// What a test wants of its gateway.
 pub(crate) struct Setup {
     apps: Vec<(String, Vec<SocketAddr>)>,
-    changes: Vec<Box<dyn FnOnce(&mut GatewayConfig)>>,
+    changes: Vec<Change>,
     drain: Duration,
     workers: usize,
 }
