@@ -28,7 +28,7 @@ pub struct AssertedIdentity {
     pub permission: HeaderValue,
 }
 
-/// The right to forward one request. Only [`authorize`] makes one, and `proxy::forward` can't be called without.
+/// The right to forward one request. Only [`authorize`](crate::authorize::authorize) makes one, and `proxy::forward` can't be called without.
 #[derive(Debug)]
 pub struct Permit {
     upstream: usize,
