@@ -39,7 +39,7 @@ pub fn run(args: &Args) -> Exit {
     let snapshot = &*snapshot;
     let answer = match (&args.method, &args.path) {
         (Some(method), Some(path)) => Hypothesis::of(snapshot, &args.stated, method, path)
-            .and_then(|own| own.decide(snapshot, |_, ruling| answer(snapshot, &ruling))),
+            .and_then(|own| own.decide(snapshot, |_, ruling| answer(snapshot, &args.stated, &ruling))),
         _ => list(snapshot, &args.stated),
     };
     match answer {
@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Exit {
     }
 }
 
-fn answer(snapshot: &Snapshot, ruling: &Ruling) -> (Exit, String) {
+fn answer(snapshot: &Snapshot, stated: &Stated, ruling: &Ruling) -> (Exit, String) {
     match ruling {
         Ruling::Permit(_, evidence) => {
             let place = evidence.rule.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
@@ -66,13 +66,22 @@ fn answer(snapshot: &Snapshot, ruling: &Ruling) -> (Exit, String) {
         Ruling::Refuse(rejection, evidence) => {
             let reason = evidence.verdict.map_or(rejection.reason(), |verdict| verdict.reason);
             let mut text = format!("no ({reason})");
-            if let Some(more) = who_could(snapshot, rejection, evidence) {
+            for more in who_could(snapshot, rejection, evidence).into_iter().chain(hint(stated, rejection)) {
                 text = format!("{text}\n{more}");
             }
             (Exit::No, text)
         }
         Ruling::Ask(_) => (Exit::No, "no (unanswered)".to_owned()),
     }
+}
+
+/// What to state where the answer is no only because too little was stated.
+pub(super) fn hint(stated: &Stated, rejection: &Rejection) -> Option<String> {
+    let nowhere =
+        matches!(rejection, Rejection::Tenant(_) | Rejection::Principal(_)) && stated.tenant.is_none();
+    nowhere.then(|| {
+        "whose things are asked for? state it with --tenant, or the caller's own with --with".to_owned()
+    })
 }
 
 /// The sentence about who could, where an operation was found.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::Exit;
-use super::can::who_could;
+use super::can::{hint, who_could};
 use super::hypothesis::{Hypothesis, Stated};
 use super::load::{Files, print, tell};
 use crate::analysis::trace::{self, Step};
@@ -46,7 +46,8 @@ pub fn run(args: &Args) -> Exit {
     let snapshot = &*snapshot;
     let explained = Hypothesis::of(snapshot, &args.stated, &args.method, &args.path).and_then(|hypothesis| {
         let assumed = hypothesis.assumed.clone();
-        hypothesis.decide(snapshot, |view, ruling| Explained::of(snapshot, view, ruling, assumed))
+        hypothesis
+            .decide(snapshot, |view, ruling| Explained::of(snapshot, &args.stated, view, ruling, assumed))
     });
     match explained {
         Ok(explained) => {
@@ -77,7 +78,13 @@ struct Explained {
 }
 
 impl Explained {
-    fn of(snapshot: &Snapshot, view: &RequestView<'_>, ruling: Ruling, assumed: Vec<String>) -> Self {
+    fn of(
+        snapshot: &Snapshot,
+        stated: &Stated,
+        view: &RequestView<'_>,
+        ruling: Ruling,
+        assumed: Vec<String>,
+    ) -> Self {
         let (rejection, evidence): (Option<Rejection>, Evidence) = match ruling {
             Ruling::Permit(_, evidence) => (None, evidence),
             Ruling::Refuse(rejection, evidence) => (Some(rejection), evidence),
@@ -92,7 +99,8 @@ impl Explained {
             rules: snapshot.hash.get(..8).unwrap_or(&snapshot.hash).to_owned(),
             assumed,
             steps,
-            others: rejection.and_then(|own| who_could(snapshot, &own, &evidence)),
+            others: rejection
+                .and_then(|own| who_could(snapshot, &own, &evidence).or_else(|| hint(stated, &own))),
         }
     }
 

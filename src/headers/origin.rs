@@ -111,7 +111,9 @@ mod tests {
             (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
         };
         let mut map = HeaderMap::new();
-        lines.iter().map(line).for_each(|(name, value)| drop(map.append(name, value)));
+        for (name, value) in lines.iter().map(line) {
+            map.append(name, value);
+        }
         map
     }
 

@@ -10,6 +10,7 @@
 
 mod alerts;
 mod architecture;
+mod cli;
 mod dev;
 mod forwarding;
 mod keys;

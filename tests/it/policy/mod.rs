@@ -3,6 +3,7 @@
 
 mod mistakes;
 mod prefixes;
+mod properties;
 mod tables;
 
 use std::net::IpAddr;

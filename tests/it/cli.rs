@@ -1,0 +1,213 @@
+//! The verbs that ask about rules, as they are typed: what they print and how they exit.
+
+use std::process::{Command, Output};
+
+fn gatewarden(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gatewarden"))
+        .args(arguments)
+        .env_remove("GATEWARDEN_CONFIG")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap()
+}
+
+/// Runs, and holds the exit code and words on standard output against what is expected.
+#[track_caller]
+fn says(arguments: &[&str], code: i32, words: &[&str]) -> String {
+    let output = gatewarden(arguments);
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{out}\n{err}");
+    for word in words {
+        assert!(out.contains(word) || err.contains(word), "{arguments:?}: no {word:?} in\n{out}\n{err}");
+    }
+    out
+}
+
+#[test]
+fn check_is_content_with_what_is_shipped() {
+    says(&["check", "--config", "gateway.toml"], 0, &["ok: 6 files, 4 apps"]);
+    let json: serde_json::Value =
+        serde_json::from_str(&says(&["check", "--format", "json"], 0, &[])).unwrap();
+    assert_eq!((&json["ok"], &json["errors"]), (&true.into(), &0.into()));
+}
+
+#[test]
+fn check_points_at_the_token_and_exits_3() {
+    let place = tempfile::tempdir().unwrap();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::fs::create_dir(place.path().join("rules")).unwrap();
+    std::fs::copy(root.join("gateway.toml"), place.path().join("gateway.toml")).unwrap();
+    for entry in std::fs::read_dir(root.join("rules")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, place.path().join("rules").join(path.file_name().unwrap())).unwrap();
+    }
+    let calling = place.path().join("rules/calling.toml");
+    let text = std::fs::read_to_string(&calling).unwrap();
+    std::fs::write(
+        &calling,
+        text.replacen("use    = [\"create-call if may-call\"", "use    = [\"create-call if may-cal\"", 1),
+    )
+    .unwrap();
+    let config = place.path().join("gateway.toml");
+    let config = config.to_str().unwrap();
+    says(
+        &["check", "--config", config],
+        3,
+        &["GW2001", "calling.toml:108:27", "did you mean `may-call`?", "nothing was applied"],
+    );
+    says(
+        &["can", "--config", config, "--app", "agent-desk", "--role", "agent", "GET", "/cim/customers"],
+        3,
+        &["GW2001"],
+    );
+    says(&["run", "--config", config], 3, &["GW2001"]);
+}
+
+#[test]
+fn can_answers_yes_and_no_and_who_could() {
+    let agent = |method, path| ["can", "--app", "agent-desk", "--role", "agent", method, path];
+    says(&agent("GET", "/cim/customers"), 0, &["yes"]);
+    says(
+        &agent("DELETE", "/cim/customerSchema/age"),
+        1,
+        &["no (no-permission)", "roles that could: supervisor; admin"],
+    );
+    says(&agent("GET", "/cim/nothing"), 1, &["no (no-such-operation)"]);
+    says(&agent("GET", "/cim/customers/../x"), 2, &["dot segment"]);
+    says(
+        &["can", "--app", "agent-desk", "--role", "agnt", "GET", "/cim/customers"],
+        2,
+        &["did you mean `agent`?"],
+    );
+    says(
+        &["can", "--app", "agent-dsk", "--role", "agent", "GET", "/cim/customers"],
+        2,
+        &["did you mean `agent-desk`?"],
+    );
+    says(&["can", "--anonymous", "GET", "/ccm/widget-configs/7"], 0, &["public"]);
+    says(&["can"], 2, &["required"]);
+}
+
+#[test]
+fn can_takes_stated_facts_and_a_tenant() {
+    let user = ["can", "--role", "Customer Users", "--with", "token.amr=pwd,mfa"];
+    let ask = |more: &[&'static str]| -> Vec<&'static str> {
+        [&user[..], more, &["POST", "/calling/calls"]].concat()
+    };
+    says(&ask(&["--tenant", "sunrise-homes"]), 0, &["yes"]);
+    says(
+        &ask(&["--tenant", "acme-housing", "--with", "token.client=the-portal"]),
+        1,
+        &["condition-failed", "Customer Admins if home"],
+    );
+    says(
+        &ask(&["--tenant", "acme-housing", "--with", "token.client=7c1d6a52-3f0b-4f3e-8a7e-2b9f0c4d1e60"]),
+        0,
+        &["yes"],
+    );
+    says(&ask(&[]), 1, &["no (claim-missing)", "state it with --tenant"]);
+    says(&ask(&["--with", "token.nothing=1"]), 2, &["read no fact"]);
+}
+
+#[test]
+fn can_lists_what_a_role_may_do() {
+    let listed = says(
+        &["can", "--app", "connect", "--role", "Read Only", "--list"],
+        0,
+        &["GET     /connect/t/{tenant}/apps"],
+    );
+    assert!(listed.lines().all(|line| line.starts_with("GET ")), "{listed}");
+    says(&["can", "--app", "connect", "--role", "Restricted", "--list"], 1, &[]);
+}
+
+#[test]
+fn explain_shows_each_step_with_its_place_and_the_false_test() {
+    let asked = [
+        "explain",
+        "--tenant",
+        "acme-housing",
+        "--role",
+        "Customer Users",
+        "--with",
+        "token.amr=mfa",
+        "--with",
+        "token.client=x",
+    ];
+    let refused = [&asked[..], &["POST", "/calling/calls"]].concat();
+    says(
+        &refused,
+        1,
+        &[
+            "DENY  403  condition-failed",
+            "create-call#use",
+            "rules/calling.toml:",
+            "FAILS    portal-open: tenant.portal-create = true    false = true",
+        ],
+    );
+    says(
+        &["explain", "--anonymous", "GET", "/cim/customers"],
+        1,
+        &["DENY  401  token-missing", "customer-list#view"],
+    );
+    let json = says(&[&refused[..], &["--format", "json"]].concat(), 1, &[]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["effect"], &json["status"]), (&"deny".into(), &403.into()));
+}
+
+#[test]
+fn matrix_prints_a_table_that_can_be_laid_beside_the_documents() {
+    let table = says(&["matrix", "--app", "agent-desk"], 0, &[]);
+    let row = |name: &str| {
+        table
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(row("customer-list"), ["customer-list", "view", "manage", "view", "manage", "view", "manage"]);
+    assert_eq!(row("state-change"), ["state-change", "view", "view", "-"]);
+    let md = says(&["matrix", "--app", "connect", "--format", "md"], 0, &[]);
+    assert!(md.contains("| SSO Configuration | yes | no | no | no | no |"), "{md}");
+    let csv = says(&["matrix", "--app", "connect", "--format", "csv"], 0, &[]);
+    assert!(csv.contains("\"SSO Configuration\",\"yes\",\"no\""), "{csv}");
+    let json = says(&["matrix", "--app", "admin", "--format", "json"], 0, &[]);
+    assert!(
+        serde_json::from_str::<serde_json::Value>(&json).unwrap()["rows"]
+            .as_array()
+            .is_some_and(|rows| rows.len() == 8)
+    );
+    says(&["matrix", "--app", "nothing"], 2, &["there is no app"]);
+}
+
+#[test]
+fn routes_tells_what_is_open() {
+    says(&["routes", "--app", "calling"], 0, &["call-resources#search"]);
+    let open = says(&["routes", "--unguarded"], 1, &["/ccm/widget-configs/{id}"]);
+    assert_eq!(open.lines().count(), 4, "{open}");
+    says(&["routes", "--unguarded", "--app", "calling"], 0, &[]);
+}
+
+#[test]
+fn token_inspect_takes_a_token_apart_and_never_prints_its_signature() {
+    let token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEiLCJleHAiOjF9.c2lnbmF0dXJl";
+    let out = says(&["token", "inspect", "--offline", token], 1, &["ada", "not checked"]);
+    assert!(!out.contains("c2lnbmF0dXJl"), "{out}");
+}
+
+#[test]
+fn completions_are_made_for_the_usual_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        says(&["completions", shell], 0, &["gatewarden"]);
+    }
+}
+
+#[test]
+fn help_names_every_verb() {
+    says(
+        &["--help"],
+        0,
+        &["run", "dev", "check", "can", "explain", "matrix", "routes", "token", "completions"],
+    );
+}
