@@ -1,33 +1,76 @@
 //! Gatewarden stands in front of existing applications, verifies who is calling, decides from rule files
 //! whether that caller may do that operation on that resource, and forwards or refuses.
 //!
+//! Goals, ranked: refuse safely > explain every answer > stay up > go fast > stay small.
+//!
+//! # A request's life
+//! ```text
+//! bytes -- proxy::server -- proxy::handle -- authorize -- proxy::forward -- upstream
+//!            accept,          one canonical    pure: who,    strips, re-makes,
+//!            limits, drain    view of request  what, may?    streams
+//! ```
+//! One reading of the request, or 400. Route: host, path, then method, or 404, or 405. Identify: the token is judged by
+//! the issuer that it names, or 401. Acting tenant: the first source that is present decides, and the rules prove it, or
+//! 403. Decide: permission bits of the caller's roles AND the operation's mask, then what is required, then the conditions
+//! of the few grants that have some, or 403. Permit: a value that only the decision makes, and that forwarding needs.
+//! Outcome: one record, written when the last byte is gone.
+//!
 //! # Map
-//! Modules in their one order: a module uses only what stands above it (`tests/it/architecture.rs` holds it).
+//! Modules in their one order: a module uses only what stands above it.
 //!
 //! Values and pure decisions, without clock, socket, file or `async`:
 //!
 //! | module | what lives there |
 //! |---|---|
 //! | [`request`] | the one reading of a request: host, canonical path, query, credential |
-//! | [`fact`] | the typed values that conditions compare |
-//! | [`token`] | bytes → proof: signatures, keys, time and audience claims |
+//! | [`fact`] | the typed values that conditions compare, and where they come from |
+//! | [`token`] | bytes → proof: signatures, keys, time and audience claims; what was proven is remembered |
 //! | [`tenant`] | tenants and organisations, their ids and settings |
 //! | [`identity`] | verified token → principal, by kind of issuer |
 //! | [`route`] | host + path + method → operation |
 //! | [`policy`] | conditions, grants, the decision |
 //! | [`plumbing`] | the values of `gateway.toml`: listeners, issuers, upstreams, limits and their defaults |
 //! | [`headers`] | what is stripped, re-made and passed on, in both directions |
-//! | [`balance`] | which endpoint of an upstream comes next |
+//! | [`balance`] | which server of an upstream comes next |
 //! | [`rejection`] | every refusal: its status, code and public text |
 //! | [`snapshot`] | everything compiled from the files, and the one pointer to it that moves |
-//! | [`authorize`] | snapshot × request × credential × now → ruling |
-//! | [`analysis`] | what a snapshot means: matrix, who, nearest roles |
+//! | [`authorize`] | snapshot × request × credential × now → ruling: permit, refusal, or a question to be answered first |
+//! | [`analysis`] | what a snapshot means: guards, matrix, nearest roles, the trace of a ruling |
 //! | [`outcome`] | what happened to one request, written once |
-//! | [`config`] | text → snapshot, with every mistake reported |
+//! | [`config`] | text → snapshot, with every mistake reported at its place |
 //!
-//! Effects: [`upstream`] (connections to the apps), [`telemetry`] (metrics, log).
+//! Effects: [`upstream`] (connections to the applications), [`telemetry`] (metrics, log).
 //!
-//! Planes: [`proxy`] carries requests, [`control`] changes what they meet, [`cli`] holds the verbs.
+//! Planes: [`proxy`] carries requests; [`control`] changes what they meet (reload, keys, operators' endpoints); [`cli`] holds
+//! the verbs, one file each, and `dev` with its demo applications.
+//!
+//! Three words for an answer: a *decision* is the policy's, a *ruling* is authorize's, a *rejection* is how a refusal looks
+//! from outside.
+//!
+//! # Invariants
+//! Each with the test that holds it (`tests/it/…`, or beside the code).
+//!
+//! - A module uses only what stands above it; the pure half has no clock, socket, file or `async`; no file and no function is
+//!   too long to be read at a sitting (`architecture`).
+//! - One `Live::load` per request. Only `control::reload` publishes, and only what compiled whole (`architecture`, `reload`).
+//! - Unknown never allows, and no default is "allow" (`policy::properties`). An empty, vanished or broken rule directory never
+//!   widens anything (`reload`).
+//! - Truncation can only remove access: every prefix of every shipped rule file grants no more than the whole
+//!   (`policy::prefixes`).
+//! - Grants only add up: holding one role more never takes access away (`policy::properties`).
+//! - What was judged is what is forwarded; what can be read in two ways is refused (`request`, `forwarding::messages`).
+//! - Nothing that a client sends sets, hides or shadows an identity header (`forwarding::headers`).
+//! - A token is judged only by the issuer that it names; a remembered one dies with its key, its issuer's configuration and
+//!   its `exp` (`tokens`).
+//! - A development token is refused by whatever `run` serves, whatever is configured (`dev`, `tokens`).
+//! - Every request ends in exactly one outcome, also one whose client left (`forwarding::lives`).
+//! - No limit is optional, and no buffer grows without a bound (`forwarding::bodies`, `config::gateway`).
+//! - Unknown keys, and what this version can't enforce, are errors (`policy::mistakes`).
+//!
+//! # Absent, on purpose
+//! No forbid rules and no order between rules. No mode that lets a request pass because something failed. No expression
+//! language: conditions are three words, so that they can be analysed exactly. Look-ups, obligations (narrow, mask, filter,
+//! body, inject), socket events, seats and TLS on the listener are not here yet; a file that needs them is refused.
 
 pub mod request;
 pub mod fact;
