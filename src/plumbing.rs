@@ -209,7 +209,7 @@ pub const RULES_DIRECTORY: &str = "rules";
 /// Default of `drain`.
 pub const DRAIN: Duration = Duration::from_secs(30);
 /// Default of an issuer's `leeway`.
-pub const LEEWAY: Duration = Duration::from_secs(60);
+pub const LEEWAY: Duration = Duration::from_secs(30);
 /// Longest `leeway`.
 pub const LEEWAY_MAX: Duration = Duration::from_secs(300);
 /// The `iss` template of Entra's shared endpoints.

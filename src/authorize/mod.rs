@@ -20,7 +20,7 @@ use crate::rejection::Rejection;
 use crate::request::{Credential, RequestView, Timestamp};
 use crate::route::{Match, Verb};
 use crate::snapshot::Snapshot;
-use crate::token::{Refused, VerifiedToken};
+use crate::token::{Refused, TokenError, VerifiedToken};
 
 /// What a request is answered.
 #[derive(Debug)]
@@ -82,6 +82,7 @@ pub fn authorize(
 ) -> Ruling {
     match credential {
         Credential::Absent => judge(snapshot, request, Shown::Nothing),
+        Credential::Foreign => judge(snapshot, request, Shown::Refused(TokenError::Malformed.into())),
         Credential::Bearer(token) => match snapshot.verifier.cached(token, now) {
             Some(known) => judge(snapshot, request, Shown::of(known)),
             // Where nothing is, no token is worth a signature check.

@@ -199,10 +199,15 @@ fn only_one_bearer_token_is_a_credential() {
     let gateway = Gateway::before(upstream.address);
     for lines in [
         &["Authorization: Bearer a.b.c", "Authorization: Bearer d.e.f"][..],
-        &["Authorization: Basic YTpi"],
+        &["Authorization: Bearer"],
         &["Authorization: Bearer a b"],
     ] {
         assert_eq!(gateway.request("GET /app/x", lines).status, 400, "{lines:?}");
     }
+    let foreign = gateway.request("GET /app/x", &["Authorization: Basic YTpi"]);
+    assert_eq!(
+        (foreign.status, foreign.header("www-authenticate")),
+        (401, Some("Bearer error=\"invalid_token\""))
+    );
     assert_eq!(upstream.connections(), 0);
 }
