@@ -4,7 +4,7 @@ use super::super::diagnostic::{Diagnostic, Diagnostics, code};
 use super::super::raw::{Entry, Text};
 use super::Draft;
 use crate::analysis::guard::{self, Standing, Verdict};
-use crate::policy::{App, Operation};
+use crate::policy::{App, Operation, PermissionId};
 use crate::request::CanonicalPath;
 use crate::route::{Segment, Template, Verb};
 
@@ -35,22 +35,45 @@ fn role(app: &App, text: Text<'_>, name: &str, diagnostics: &mut Diagnostics) ->
 fn never(app: &App, draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagnostics) {
     let Some(role) = role(app, Text::of_key(row), &row.key, diagnostics) else { return };
     for text in row.value.texts(diagnostics).unwrap_or_default() {
-        let Some(matching) = pattern(app, draft, text, diagnostics) else { continue };
-        let broken = matching.iter().filter_map(|index| app.operations.get(*index));
-        let Some(operation) =
-            broken.into_iter().find(|operation| guard::standing(app, role, operation) != Standing::Nothing)
-        else {
-            continue;
+        let broken = match pattern(app, draft, text, diagnostics) {
+            None => None,
+            Some(Pattern::Permission(id)) => held(app, role, id).map(|place| (text.value.to_owned(), place)),
+            Some(Pattern::Operations(matching)) => {
+                let operations = matching.iter().filter_map(|index| app.operations.get(*index));
+                let mut reached =
+                    operations.filter(|own| guard::standing(app, role, own) != Standing::Nothing);
+                let reached = reached.next();
+                reached.map(|own| (format!("{} {}", own.verb, own.template), granting_place(app, role, own)))
+            }
         };
-        let message =
-            format!("`{}` may `{} {}`, which [never] rules out", row.key, operation.verb, operation.template);
-        let granting = granting_place(app, role, operation);
-        diagnostics.push(
-            Diagnostic::error(code::NEVER, message)
-                .at(text.inner(), "never")
-                .help(format!("it is granted at {granting}")),
-        );
+        if let Some((what, place)) = broken {
+            let message = format!("`{}` may `{what}`, which [never] rules out", row.key);
+            diagnostics.push(
+                Diagnostic::error(code::NEVER, message)
+                    .at(text.inner(), "never")
+                    .help(format!("it is granted at {place}")),
+            );
+        }
     }
+}
+
+/// What a pattern of `[never]` means.
+enum Pattern {
+    /// Holding this permission, whatever else permits its operations.
+    Permission(PermissionId),
+    /// Reaching one of these operations, by whichever permission.
+    Operations(Vec<usize>),
+}
+
+/// Where a role, or everyone, is granted a permission.
+fn held(app: &App, role: usize, permission: PermissionId) -> Option<String> {
+    let roles = [Some(role), app.anyone];
+    let mut grants = roles
+        .into_iter()
+        .flatten()
+        .filter_map(|role| app.roles.get(role))
+        .flat_map(|row| row.grants_of(permission));
+    grants.next().map(|grant| grant.place.to_string())
 }
 
 fn granting_place(app: &App, role: usize, operation: &Operation) -> String {
@@ -60,13 +83,8 @@ fn granting_place(app: &App, role: usize, operation: &Operation) -> String {
     grants.next().map_or_else(String::new, |grant| grant.place.to_string())
 }
 
-/// The operations that a pattern of `[never]` means: `resource#scope`, `METHOD /path`, `METHOD *`, `* /path...`.
-fn pattern(
-    app: &App,
-    draft: &Draft<'_>,
-    text: Text<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Vec<usize>> {
+/// Reads a pattern of `[never]`: `resource#scope`, `METHOD /path`, `METHOD *`, `* /path...`.
+fn pattern(app: &App, draft: &Draft<'_>, text: Text<'_>, diagnostics: &mut Diagnostics) -> Option<Pattern> {
     let operations = || app.operations.iter().enumerate();
     let unknown = |diagnostics: &mut Diagnostics| {
         let names = app.permissions.iter().map(|(_, permission)| &*permission.name);
@@ -86,12 +104,7 @@ fn pattern(
         else {
             return unknown(diagnostics);
         };
-        return Some(
-            operations()
-                .filter(|(_, own)| own.permissions().any(|own| own == *id))
-                .map(|(index, _)| index)
-                .collect(),
-        );
+        return Some(Pattern::Permission(*id));
     };
     let verb = Verb::parse(method);
     if verb.is_none() && method != "*" {
@@ -99,7 +112,8 @@ fn pattern(
     }
     let of_verb = |own: &Operation| verb.is_none_or(|verb| verb == own.verb);
     if path == "*" {
-        return Some(operations().filter(|(_, own)| of_verb(own)).map(|(index, _)| index).collect());
+        let found = operations().filter(|(_, own)| of_verb(own)).map(|(index, _)| index);
+        return Some(Pattern::Operations(found.collect()));
     }
     let (path, below) = path.strip_suffix("...").map_or((path, false), |path| (path, true));
     let template = Template::parse(&super::join(&draft.base, path)).ok();
@@ -110,7 +124,7 @@ fn pattern(
     };
     let found: Vec<usize> =
         operations().filter(|(_, own)| of_verb(own) && fits(&own.template)).map(|(index, _)| index).collect();
-    if found.is_empty() { unknown(diagnostics) } else { Some(found) }
+    if found.is_empty() { unknown(diagnostics) } else { Some(Pattern::Operations(found)) }
 }
 
 /// `"role METHOD /path" = "allow" | "deny" | "if cond, cond"`.

@@ -4,6 +4,7 @@
 mod mistakes;
 mod prefixes;
 mod properties;
+mod rulings;
 mod tables;
 
 use std::net::IpAddr;
