@@ -12,6 +12,8 @@ use crate::token::{CLIENT_CLAIMS, IssuerKind, VerifiedToken};
 
 /// The derived fact that names the application which calls.
 const CLIENT: &str = "client";
+/// A person in an Entra tenant.
+const OBJECT_ID: &str = "oid";
 /// Keycloak's organisations of the caller: an array of aliases, or an object whose keys are the aliases.
 const ORGANIZATION: &str = "organization";
 
@@ -61,10 +63,13 @@ impl Principal {
         self.token.issuer()
     }
 
-    /// `sub`, which means something only together with the issuer.
+    /// Who it is, which means something only together with the issuer: `sub`, but for Entra the `oid`, the one id that a
+    /// person has in every application of a tenant (Entra's `sub` is another in each).
     #[must_use]
     pub fn subject(&self) -> &str {
-        self.token.subject()
+        let of_entra = || self.token.claims().get(OBJECT_ID).and_then(Value::as_str);
+        let oid = if self.token.kind() == IssuerKind::Entra { of_entra() } else { None };
+        oid.unwrap_or(self.token.subject())
     }
 
     /// The application that the token was issued to.
@@ -141,6 +146,14 @@ mod tests {
             assert_eq!(fact(&claims, path), None, "{path}");
         }
         assert_eq!(identify(IssuerKind::Oidc, &claims).unwrap().fact(&[]), None);
+    }
+
+    #[test]
+    fn a_person_of_entra_is_known_by_the_object_id() {
+        let claims = json!({"sub": "pairwise", "oid": "o-1", "tid": "known"});
+        assert_eq!(identify(IssuerKind::Entra, &claims).unwrap().subject(), "o-1");
+        assert_eq!(identify(IssuerKind::Keycloak, &claims).unwrap().subject(), "pairwise");
+        assert_eq!(identify(IssuerKind::Entra, &json!({"sub": "s", "tid": "known"})).unwrap().subject(), "s");
     }
 
     #[test]
