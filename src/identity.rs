@@ -78,6 +78,17 @@ impl Principal {
         self.token.client()
     }
 
+    /// Whether the caller's client says that it understands a claims challenge of Entra's (`xms_cc` with `cp1`, in any
+    /// case). One that doesn't would be sent in circles.
+    #[must_use]
+    pub fn takes_claims_challenges(&self) -> bool {
+        let says = |value: &Value| value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("cp1"));
+        let capabilities = || self.token.claims().get("xms_cc");
+        self.token.kind() == IssuerKind::Entra
+            && capabilities()
+                .is_some_and(|own| says(own) || own.as_array().is_some_and(|all| all.iter().any(says)))
+    }
+
     /// The claim at `path` (`realm_access`, `roles`), or `None` where it isn't known. A claim that is too long to be in the
     /// token is not known, which is another thing than empty; `null` is nothing.
     #[must_use]

@@ -3,6 +3,10 @@
 //! What a caller reads here names the stage that refused, never a rule, a role or a condition; those are in the
 //! evidence of the outcome, for the log and for `explain`.
 
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 
 use crate::request::Malformed;
@@ -32,6 +36,8 @@ pub enum Rejection {
     Tenant(TenantError),
     /// The rules don't permit it.
     Denied,
+    /// The rules would go on if the caller had logged in more strongly.
+    StepUp(Challenge),
     /// Only an unanswered question stands against it.
     Unanswered,
     /// The body is longer than the limit.
@@ -50,6 +56,37 @@ pub enum Rejection {
     UpstreamBroken,
     /// A fault of the gateway's own.
     Internal,
+}
+
+/// How a stronger log-in is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// RFC 9470 §3: one of these authentication contexts.
+    Contexts(Vec<Box<str>>),
+    /// Entra's claims challenge, for a client that says it understands one.
+    EntraClaims(Box<str>),
+}
+
+impl Challenge {
+    fn text(&self) -> String {
+        match self {
+            Self::Contexts(acr) => format!(
+                "Bearer error=\"insufficient_user_authentication\", \
+                 error_description=\"A stronger log-in is needed\", acr_values=\"{}\"",
+                acr.join(" ")
+            ),
+            Self::EntraClaims(context) => {
+                let claims =
+                    format!(r#"{{"access_token":{{"acrs":{{"essential":true,"value":"{context}"}}}}}}"#);
+                format!(
+                    "Bearer realm=\"\", \
+                     authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", \
+                     error=\"insufficient_claims\", claims=\"{}\"",
+                    STANDARD.encode(claims)
+                )
+            }
+        }
+    }
 }
 
 /// Why there is no acting tenant.
@@ -77,7 +114,9 @@ impl Rejection {
             | Self::Draining
             | Self::Overloaded
             | Self::UpstreamUnreachable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::CredentialMissing | Self::Token(_) | Self::Principal(_) => StatusCode::UNAUTHORIZED,
+            Self::CredentialMissing | Self::Token(_) | Self::Principal(_) | Self::StepUp(_) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Tenant(_) | Self::Denied => StatusCode::FORBIDDEN,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -98,6 +137,7 @@ impl Rejection {
             Self::CredentialMissing => "not-authenticated",
             Self::Token(_) | Self::Principal(_) => "invalid-token",
             Self::Tenant(_) | Self::Denied => "not-permitted",
+            Self::StepUp(_) => "step-up-required",
             Self::Unanswered => "decision-unavailable",
             Self::BodyTooLarge => "body-too-large",
             Self::ClientTooSlow => "request-timeout",
@@ -141,6 +181,7 @@ impl Rejection {
             }
             Self::Token(_) | Self::Principal(_) => "the bearer token is not valid here".into(),
             Self::Tenant(_) | Self::Denied => "the caller may not do this".into(),
+            Self::StepUp(_) => "a stronger log-in is needed for this".into(),
             Self::Unanswered => "what the decision needs can't be asked just now; try again".into(),
             Self::BodyTooLarge => "the request body is too large".into(),
             Self::ClientTooSlow => "the request took too long to arrive".into(),
@@ -163,13 +204,14 @@ impl Rejection {
     }
 
     /// The `WWW-Authenticate` value of RFC 6750 §3: no error code for a missing token, `invalid_token` for a bad
-    /// one, `insufficient_scope` for a missing permission.
+    /// one, `insufficient_scope` for a missing permission, and what is asked for where a stronger log-in would do.
     #[must_use]
-    pub fn challenge(&self) -> Option<&'static str> {
+    pub fn challenge(&self) -> Option<Cow<'static, str>> {
         match (self, self.status()) {
-            (Self::CredentialMissing, _) => Some("Bearer"),
-            (_, StatusCode::UNAUTHORIZED) => Some("Bearer error=\"invalid_token\""),
-            (_, StatusCode::FORBIDDEN) => Some("Bearer error=\"insufficient_scope\""),
+            (Self::CredentialMissing, _) => Some("Bearer".into()),
+            (Self::StepUp(challenge), _) => Some(challenge.text().into()),
+            (_, StatusCode::UNAUTHORIZED) => Some("Bearer error=\"invalid_token\"".into()),
+            (_, StatusCode::FORBIDDEN) => Some("Bearer error=\"insufficient_scope\"".into()),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ use crate::identity::{Principal, PrincipalError};
 use crate::policy::{
     self, Access, App, Decision, Denial, Facts, Granted, Operation, RoleSet, TenantRule, Truth,
 };
-use crate::rejection::{Rejection, TenantError};
+use crate::rejection::{Challenge, Rejection, TenantError};
 use crate::request::{Malformed, RequestView, read_header};
 use crate::snapshot::Snapshot;
 use crate::tenant::Tenant;
@@ -70,7 +70,7 @@ impl<'q> Case<'q> {
             Decision::Allow(granted) => granted,
             Decision::Deny(denial) => {
                 evidence.verdict = Some(Verdict { effect: Effect::Deny, reason: denial.reason() });
-                return Err(Rejection::Denied);
+                return Err(self.challenge(denial, &principal).map_or(Rejection::Denied, Rejection::StepUp));
             }
         };
         evidence.verdict = Some(Verdict { effect: Effect::Allow, reason: "granted" });
@@ -119,6 +119,19 @@ impl<'q> Case<'q> {
             value.for_each_string(|claim| claims.push(claim));
         }
         RoleSet::of(self.app, claims)
+    }
+
+    /// How a stronger log-in is asked for, where the requirement that stood against it says that one would do.
+    fn challenge(&self, denial: Denial, principal: &Principal) -> Option<Challenge> {
+        let Denial::Requirement { requirement, .. } = denial else { return None };
+        let step_up = self.app.requirements.get(requirement)?.step_up.as_ref()?;
+        match &step_up.entra {
+            Some(context) if principal.takes_claims_challenges() => {
+                Some(Challenge::EntraClaims(context.clone()))
+            }
+            _ if step_up.acr.is_empty() => None,
+            _ => Some(Challenge::Contexts(step_up.acr.to_vec())),
+        }
     }
 
     fn place(&self, decision: Decision) -> Option<Arc<str>> {

@@ -160,7 +160,7 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, shown: Shown) -> Ruling
 /// How far a request came before it was refused.
 fn distance(rejection: &Rejection) -> u8 {
     match rejection {
-        Rejection::Denied => 3,
+        Rejection::Denied | Rejection::StepUp(_) => 3,
         Rejection::Tenant(_) => 2,
         Rejection::Principal(_) => 1,
         _ => 0,

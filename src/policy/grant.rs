@@ -89,8 +89,19 @@ pub struct Requirement {
     pub name: Arc<str>,
     /// The condition, by index.
     pub condition: usize,
+    /// What a caller is asked for instead of being refused, where logging in again could help.
+    pub step_up: Option<StepUp>,
     /// Where it stands.
     pub place: Arc<str>,
+}
+
+/// A stronger log-in that would meet a requirement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepUp {
+    /// The authentication contexts of which one is asked for (RFC 9470 §3, `acr_values`).
+    pub acr: Box<[Box<str>]>,
+    /// Entra's authentication context, asked for by a claims challenge of those clients that understand one.
+    pub entra: Option<Box<str>>,
 }
 
 /// Who may reach an operation.

@@ -9,7 +9,9 @@ mod grant;
 pub use condition::{Condition, Leaf, Named, Operand, Operator, Truth};
 pub use decide::{Decision, Denial, Granted, RoleSet, decide, test};
 pub use facts::Facts;
-pub use grant::{Access, App, Grant, Operation, Permission, PermissionId, Requirement, Role, TenantRule};
+pub use grant::{
+    Access, App, Grant, Operation, Permission, PermissionId, Requirement, Role, StepUp, TenantRule,
+};
 
 /// What becomes of the caller's own token towards the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

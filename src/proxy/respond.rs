@@ -70,8 +70,9 @@ pub(super) fn refused(
     if leaves_rest_unread(rejection) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some(challenge) = rejection.challenge() {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    if let Some(challenge) = rejection.challenge().and_then(|text| HeaderValue::try_from(text.as_ref()).ok())
+    {
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if let Some(seconds) = rejection.retry_after_s() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

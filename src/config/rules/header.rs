@@ -10,7 +10,7 @@ use super::conditions;
 use super::{Context, Draft, OnPattern, RequirementDraft};
 use crate::fact::{Fact, Source, Type};
 use crate::plumbing::Place;
-use crate::policy::{Requirement, TenantRule, TokenHandling};
+use crate::policy::{Requirement, StepUp, TenantRule, TokenHandling};
 use crate::request::{CanonicalPath, Host};
 
 /// Reads what the app is. `None` if it has no name or issuer.
@@ -175,25 +175,53 @@ pub(super) fn require(draft: &mut Draft<'_>, entry: Option<&Entry>, diagnostics:
     for own in &table.entries {
         let is_limited =
             own.value.as_table().is_some_and(|inner| inner.get("is").is_some() || inner.get("on").is_some());
-        let (condition, on) = if is_limited {
+        let (condition, on, step_up) = if is_limited {
             let Some(inner) = own.value.table(diagnostics) else { continue };
             let mut fields = Fields::new(inner);
             let is = fields.require("is", own.span, diagnostics);
             let on = fields.take("on").map(|node| patterns(draft, node, diagnostics)).unwrap_or_default();
-            if let Some(entry) = fields.entry("else") {
-                super::not_supported(entry, diagnostics);
-            }
+            let step_up = fields.take("else").and_then(|node| step_up(node, diagnostics));
             fields.finish(diagnostics);
-            (is, on)
+            (is, on, step_up)
         } else {
-            (Some(&own.value), Vec::new())
+            (Some(&own.value), Vec::new(), None)
         };
         let condition = condition.and_then(|node| conditions::in_place(draft, node, &own.key, diagnostics));
         let Some(condition) = condition else { continue };
-        let requirement =
-            Requirement { name: own.key.as_str().into(), condition, place: draft.place(own.span) };
+        let place = draft.place(own.span);
+        let requirement = Requirement { name: own.key.as_str().into(), condition, step_up, place };
         draft.requirements.push(RequirementDraft { requirement, on });
     }
+}
+
+/// Reads `{ step-up = { acr = ["mfa"], entra = "c1" } }`.
+fn step_up(node: &Node, diagnostics: &mut Diagnostics) -> Option<StepUp> {
+    let mut outer = Fields::new(node.table(diagnostics)?);
+    let inner = outer.require("step-up", node.span, diagnostics);
+    outer.finish(diagnostics);
+    let inner = inner?;
+    let mut fields = Fields::new(inner.table(diagnostics)?);
+    let acr = fields.take("acr").and_then(|node| node.texts(diagnostics)).unwrap_or_default();
+    let entra = fields.take("entra").and_then(|node| node.text(diagnostics));
+    fields.finish(diagnostics);
+    // They stand in a quoted string of a header, where a value list is separated by blanks.
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/".contains(&b);
+    for text in acr.iter().chain(&entra) {
+        if text.value.is_empty() || !text.value.bytes().all(is_plain) {
+            let message = "an authentication context is letters, digits and `-._~:/`";
+            diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(text.inner(), ""));
+        }
+    }
+    if acr.is_empty() && entra.is_none() {
+        diagnostics.push(
+            Diagnostic::error(code::MISSING, "a step-up asks for nothing")
+                .at(inner.span, "needs `acr` or `entra`"),
+        );
+    }
+    Some(StepUp {
+        acr: acr.iter().map(|text| text.value.into()).collect(),
+        entra: entra.map(|text| text.value.into()),
+    })
 }
 
 fn patterns(draft: &Draft<'_>, node: &Node, diagnostics: &mut Diagnostics) -> Vec<(OnPattern, Span)> {
@@ -303,9 +331,13 @@ fn sources(
     let proven = proven_by.and_then(|text| {
         let found = draft.requirements.iter().position(|own| *own.requirement.name == *text.value);
         match found {
-            Some(index) if draft.requirements.get(index).is_some_and(|own| own.on.is_empty()) => Some(index),
+            Some(index)
+                if draft.requirements.get(index).is_some_and(|own| own.on.is_empty() && own.requirement.step_up.is_none()) =>
+            {
+                Some(index)
+            }
             Some(_) => {
-                let message = "what proves the tenant must hold for every operation, so it has no `on`";
+                let message = "what proves the tenant holds for every operation and can't be logged in to, so it has no `on` and no `else`";
                 diagnostics.push(Diagnostic::error(code::UNPROVEN_TENANT, message).at(text.inner(), ""));
                 None
             }

@@ -362,3 +362,64 @@ fn never_holding_a_permission_is_not_never_reaching_its_operations() {
     let broken = sources(&[&format!("{both}[role.viewer]\nedit = [\"list\"]\n")]);
     assert!(compile(&broken, Carried::nothing()).is_err());
 }
+
+#[test]
+fn a_requirement_may_ask_for_a_stronger_log_in_instead_of_refusing() {
+    let with = |otherwise: &str| {
+        let strong = format!(
+            "[when]\nstrong = \"token.acrs has 'c1'\"\n[require]\nlogin = {{ is = \"strong\", else = {{ step-up = {otherwise} }} }}\n[resource.list]"
+        );
+        OWNER
+            .replacen("shared-with = [\"other\"]\n", "", 1)
+            .replacen("issuer = \"keycloak\"", "issuer = \"entra\"", 1)
+            .replacen("roles = \"set\"\n", "roles = \"set\"\nacrs = \"set\"\n", 1)
+            .replacen("[resource.list]", &strong, 1)
+    };
+    let challenge = |rules: &str, claims: Value| {
+        let Value::Object(claims) = claims else { panic!("claims are an object") };
+        let caller = Arc::new(VerifiedToken::hypothetical("entra".into(), IssuerKind::Entra, claims));
+        let host = Host::parse("any.example").unwrap();
+        let view = RequestView {
+            method: &Method::GET,
+            host: &host,
+            path: &CanonicalPath::parse("/desk/list").unwrap(),
+            query: Query::parse("").unwrap(),
+            headers: &HeaderMap::new(),
+            client: [192, 0, 2, 1].into(),
+        };
+        match suppose(&desk(&[rules]), &view, Some(caller)) {
+            Ruling::Refuse(rejection, _) => {
+                Some((rejection.status().as_u16(), rejection.challenge().unwrap().into_owned()))
+            }
+            ruling => {
+                permitted(ruling);
+                None
+            }
+        }
+    };
+    let boss = json!({ "sub": "u", "tid": "a1", "roles": ["boss"] });
+    let both = with("{ acr = [\"mfa\", \"phr\"], entra = \"c1\" }");
+    let rfc = "Bearer error=\"insufficient_user_authentication\", error_description=\"A stronger log-in is needed\", acr_values=\"mfa phr\"";
+    assert_eq!(challenge(&both, boss.clone()), Some((401, rfc.to_owned())));
+    let capable = json!({ "sub": "u", "tid": "a1", "roles": ["boss"], "xms_cc": ["CP1"] });
+    let (status, entra) = challenge(&both, capable.clone()).unwrap();
+    let claims = "eyJhY2Nlc3NfdG9rZW4iOnsiYWNycyI6eyJlc3NlbnRpYWwiOnRydWUsInZhbHVlIjoiYzEifX19";
+    assert_eq!(status, 401);
+    assert!(
+        entra.contains("error=\"insufficient_claims\"") && entra.contains(&format!("claims=\"{claims}\"")),
+        "{entra}"
+    );
+    // A client that wouldn't understand the claims challenge, and nothing else to ask for: refused.
+    let (status, _) = challenge(&with("{ entra = \"c1\" }"), boss).unwrap();
+    assert_eq!(status, 403);
+    // Logging in again gives no role, so it isn't asked for where there is none.
+    assert_eq!(
+        challenge(&both, json!({ "sub": "u", "tid": "a1", "roles": [], "xms_cc": ["cp1"] })).unwrap().0,
+        403
+    );
+    let strong = json!({ "sub": "u", "tid": "a1", "roles": ["boss"], "acrs": ["c1"] });
+    assert_eq!(challenge(&both, strong), None);
+    for bad in ["{ }", "{ acr = [\"a b\"] }", "{ acr = [\"a\\\"\"] }", "{ arc = [\"mfa\"] }"] {
+        assert!(compile(&sources(&[&with(bad)]), Carried::nothing()).is_err(), "{bad}");
+    }
+}
