@@ -1,7 +1,7 @@
 //! `gatewarden can`: may a role do it? Yes or no, exit 0 or 1.
 
 use super::Exit;
-use super::hypothesis::{Hypothesis, Stated};
+use super::hypothesis::{Hypothesis, Stated, Unposed};
 use super::load::{Files, print, tell};
 use crate::analysis::{nearest, trace};
 use crate::authorize::{Evidence, Ruling};
@@ -36,7 +36,7 @@ pub fn run(args: &Args) -> Exit {
         Ok(snapshot) => snapshot,
         Err(exit) => return exit,
     };
-    let snapshot = &*snapshot;
+    let snapshot = &snapshot;
     let answer = match (&args.method, &args.path) {
         (Some(method), Some(path)) => Hypothesis::of(snapshot, &args.stated, method, path)
             .and_then(|own| own.decide(snapshot, |_, ruling| answer(snapshot, &args.stated, &ruling))),
@@ -49,9 +49,9 @@ pub fn run(args: &Args) -> Exit {
             }
             exit
         }
-        Err(why) => {
-            tell(&why);
-            Exit::Usage
+        Err(unposed) => {
+            tell(&unposed.why);
+            unposed.exit
         }
     }
 }
@@ -104,7 +104,7 @@ pub(super) fn who_could(snapshot: &Snapshot, rejection: &Rejection, evidence: &E
 }
 
 /// Everything that the roles may do, each operation with the conditions that it is under.
-fn list(snapshot: &Snapshot, stated: &Stated) -> Result<(Exit, String), String> {
+fn list(snapshot: &Snapshot, stated: &Stated) -> Result<(Exit, String), Unposed> {
     let name = stated.app.as_deref().unwrap_or_default();
     let app = snapshot.app(name).ok_or_else(|| format!("there is no app `{name}`"))?;
     let mut lines = Vec::new();
@@ -122,7 +122,7 @@ fn list(snapshot: &Snapshot, stated: &Stated) -> Result<(Exit, String), String> 
     }
     for role in &stated.roles {
         if app.role(role).is_none() {
-            return Err(format!("app `{name}` has no role `{role}`"));
+            return Err(format!("app `{name}` has no role `{role}`").into());
         }
     }
     let exit = if lines.is_empty() { Exit::No } else { Exit::Yes };

@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Exit {
         Ok(snapshot) => snapshot,
         Err(exit) => return exit,
     };
-    let snapshot = &*snapshot;
+    let snapshot = &snapshot;
     let explained = Hypothesis::of(snapshot, &args.stated, &args.method, &args.path).and_then(|hypothesis| {
         let assumed = hypothesis.assumed.clone();
         hypothesis
@@ -60,9 +60,9 @@ pub fn run(args: &Args) -> Exit {
             );
             if explained.status == 200 { Exit::Yes } else { Exit::No }
         }
-        Err(why) => {
-            tell(&why);
-            Exit::Usage
+        Err(unposed) => {
+            tell(&unposed.why);
+            unposed.exit
         }
     }
 }

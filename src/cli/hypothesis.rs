@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value, json};
 
+use super::Exit;
 use crate::authorize::{Ruling, suppose};
 use crate::config::Diagnostic;
 use crate::config::diagnostic::{Span, code};
@@ -32,9 +33,25 @@ pub(super) struct Stated {
     /// A fact that conditions read, such as token.azp=keyfax or header.x-view=a/b; a set's members are separated by commas
     #[arg(long = "with", value_name = "FACT=VALUE")]
     pub(super) with: Vec<String>,
+    /// A real token, verified with the issuers' keys of now; from standard input if it is `-`
+    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["roles"])]
+    pub(super) token: Option<String>,
     /// No token at all
-    #[arg(long, conflicts_with_all = ["roles"])]
+    #[arg(long, conflicts_with_all = ["roles", "token"])]
     pub(super) anonymous: bool,
+}
+
+/// Why there is nothing to decide, and how the verb ends.
+#[derive(Debug)]
+pub(super) struct Unposed {
+    pub(super) why: String,
+    pub(super) exit: Exit,
+}
+
+impl From<String> for Unposed {
+    fn from(why: String) -> Self {
+        Self { why, exit: Exit::Usage }
+    }
 }
 
 /// A stated request, ready to be decided.
@@ -53,11 +70,11 @@ pub(super) struct Hypothesis {
 impl Hypothesis {
     /// Puts a request together; the error is a sentence for the operator.
     pub(super) fn of(
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         asked: &Stated,
         method: &str,
         target: &str,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Unposed> {
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| format!("`{method}` is no method"))?;
         let (path, _) = target.split_once('?').unwrap_or((target, ""));
         let canonical =
@@ -84,7 +101,13 @@ impl Hypothesis {
         if let Some(tenant) = &asked.tenant {
             hypothesis.at_home(snapshot, app, tenant, &mut claims)?;
         }
-        if !asked.anonymous {
+        if let Some(token) = &asked.token {
+            if asked.with.iter().any(|stated| stated.starts_with("token.")) {
+                return Err("what a real token says can't be stated with --with".to_owned().into());
+            }
+            hypothesis.caller = Some(super::token::verified(snapshot, token)?);
+            hypothesis.assumed.retain(|assumed| !assumed.starts_with("token."));
+        } else if !asked.anonymous {
             let kind = snapshot
                 .gateway
                 .issuers
@@ -101,7 +124,7 @@ impl Hypothesis {
         &self,
         snapshot: &Snapshot,
         tell: impl FnOnce(&RequestView<'_>, Ruling) -> T,
-    ) -> Result<T, String> {
+    ) -> Result<T, Unposed> {
         let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let path = CanonicalPath::parse(path).map_err(|why| why.to_string())?;
         let view = RequestView {

@@ -13,12 +13,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::Exit;
+use super::hypothesis::Unposed;
 use super::load::{Files, print, tell};
 use crate::control::fetch::{FetchLimits, Fetcher};
 use crate::control::keys::{Cadence, Keyring};
 use crate::request::Timestamp;
 use crate::snapshot::Snapshot;
-use crate::token::Verifier;
+use crate::token::{Refused, VerifiedToken, Verifier};
 
 /// What a token says, whether it would be accepted here, and if not, why
 #[derive(Clone, Debug, clap::Args)]
@@ -37,18 +38,15 @@ const KEYS_WAIT: Duration = Duration::from_secs(6);
 
 /// Inspects; exit 0 for a token that would be accepted, 1 for one that wouldn't, or that wasn't checked.
 pub fn run(args: &InspectArgs) -> Exit {
-    let mut raw = args.token.clone().unwrap_or_else(|| "-".to_owned());
-    if raw == "-" {
-        raw.clear();
-        let limit = u64::try_from(INPUT_MAX_BYTES).unwrap_or(u64::MAX) + 1;
-        if let Err(why) = std::io::stdin().take(limit).read_to_string(&mut raw) {
-            tell(&format!("can't read a token from standard input: {why}"));
+    let raw = match text_of(args.token.as_deref().unwrap_or("-")) {
+        Ok(raw) => raw,
+        Err(why) => {
+            tell(&why);
             return Exit::Environment;
         }
-    }
-    let now = Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
+    };
     if args.offline {
-        print(inspect(&raw, None, now).trim_end());
+        print(inspect(&raw, None, now()).trim_end());
         return Exit::No;
     }
     let snapshot = match args.files.load() {
@@ -56,19 +54,49 @@ pub fn run(args: &InspectArgs) -> Exit {
         Err(exit) => return exit,
     };
     if let Err(why) = fetch_keys(&snapshot) {
-        tell(&format!("can't ask the issuers for keys: {why}"));
+        tell(&why);
         return Exit::Environment;
     }
-    print(inspect(&raw, Some(&snapshot.verifier), now).trim_end());
-    let raw = raw.trim();
-    let accepted = snapshot.verifier.verify(raw.strip_prefix("Bearer ").unwrap_or(raw), now).is_ok();
-    if accepted { Exit::Yes } else { Exit::No }
+    print(inspect(&raw, Some(&snapshot.verifier), now()).trim_end());
+    if snapshot.verifier.verify(&raw, now()).is_ok() { Exit::Yes } else { Exit::No }
+}
+
+/// A real token for a question about the rules, verified with the issuers' keys of now; or why it isn't.
+pub(super) fn verified(snapshot: &Arc<Snapshot>, token: &str) -> Result<Arc<VerifiedToken>, Unposed> {
+    let environment = |why| Unposed { why, exit: Exit::Environment };
+    let raw = text_of(token).map_err(environment)?;
+    fetch_keys(snapshot).map_err(environment)?;
+    let refused = |refused: Refused| Unposed {
+        why: format!("the token is refused: {} ({})", refused.error, refused.error.reason()),
+        exit: Exit::No,
+    };
+    snapshot.verifier.verify(&raw, now()).map_err(refused)
+}
+
+/// The token itself, read from standard input for `-`.
+fn text_of(token: &str) -> Result<String, String> {
+    let mut raw = token.to_owned();
+    if raw == "-" {
+        raw.clear();
+        let limit = u64::try_from(INPUT_MAX_BYTES).unwrap_or(u64::MAX) + 1;
+        let read = std::io::stdin().take(limit).read_to_string(&mut raw);
+        read.map_err(|why| format!("can't read a token from standard input: {why}"))?;
+    }
+    let trimmed = raw.trim();
+    Ok(trimmed.strip_prefix("Bearer ").unwrap_or(trimmed).to_owned())
+}
+
+fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 /// Asks every issuer once, as the gateway would, and waits until each has answered or failed.
-fn fetch_keys(snapshot: &Arc<Snapshot>) -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let keyring = Keyring::new(Fetcher::new(FetchLimits::default())?, Cadence::default());
+fn fetch_keys(snapshot: &Arc<Snapshot>) -> Result<(), String> {
+    let cannot = |why: &dyn std::fmt::Display| format!("can't ask the issuers for keys: {why}");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|why| cannot(&why))?;
+    let fetcher = Fetcher::new(FetchLimits::default()).map_err(|why| cannot(&why))?;
+    let keyring = Keyring::new(fetcher, Cadence::default());
     runtime.block_on(async {
         keyring.tend_all(snapshot);
         let answered = async {

@@ -110,6 +110,44 @@ fn can_takes_stated_facts_and_a_tenant() {
 }
 
 #[test]
+fn can_takes_a_real_token_and_says_why_it_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let signer =
+        gatewarden::token::signer::Signer::generate(gatewarden::token::Algorithm::Es256, "k1").unwrap();
+    std::fs::write(place.path().join("keys.json"), signer.jwks()).unwrap();
+    std::fs::create_dir(place.path().join("rules")).unwrap();
+    for (name, text) in [
+        (
+            "gateway.toml",
+            "[issuers.sso]\nkind = \"oidc\"\nissuer = \"https://sso.example\"\naudience = [\"orders\"]\nalgorithms = [\"ES256\"]\njwks = \"keys.json\"\n[upstreams.orders]\nat = [\"/orders\"]\nservers = [\"http://127.0.0.1:1\"]\n",
+        ),
+        ("rules/tenants.toml", "[tenant.default]\nids = [\"default\"]\napps = [\"orders\"]\n"),
+        (
+            "rules/orders.toml",
+            "app = \"orders\"\nowns = [\"/orders\"]\nissuer = \"sso\"\nroles = \"token.roles\"\ntenant = \"default\"\n[facts.token]\nroles = \"set\"\n[resource.order]\nview = [\"GET /orders\"]\nedit = [\"PUT /orders\"]\n[role.clerk]\nview = [\"order\"]\n",
+        ),
+    ] {
+        std::fs::write(place.path().join(name), text).unwrap();
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let token = |expires: u64| {
+        let claims = serde_json::json!({ "iss": "https://sso.example", "aud": "orders", "sub": "ann", "iat": now - 60, "exp": expires, "roles": ["clerk"] });
+        signer.sign(&claims).unwrap()
+    };
+    let config = place.path().join("gateway.toml");
+    let ask = |token: &str, method: &str, code, words: &[&str]| {
+        says(
+            &["explain", "--config", config.to_str().unwrap(), "--token", token, method, "/orders"],
+            code,
+            words,
+        );
+    };
+    ask(&token(now + 600), "GET", 0, &["ALLOW", "subject ann: clerk"]);
+    ask(&token(now + 600), "PUT", 1, &["DENY", "no-permission"]);
+    ask(&token(now - 600), "GET", 1, &["the token is refused: the token has expired (expired)"]);
+}
+
+#[test]
 fn can_lists_what_a_role_may_do() {
     let listed = says(
         &["can", "--app", "connect", "--role", "Read Only", "--list"],
