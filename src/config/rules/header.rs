@@ -328,33 +328,7 @@ fn sources(
         }
         sources.push(index);
     }
-    let proven = proven_by.and_then(|text| {
-        let found = draft.requirements.iter().position(|own| *own.requirement.name == *text.value);
-        match found {
-            Some(index)
-                if draft.requirements.get(index).is_some_and(|own| own.on.is_empty() && own.requirement.step_up.is_none()) =>
-            {
-                Some(index)
-            }
-            Some(_) => {
-                let message = "what proves the tenant holds for every operation and can't be logged in to, so it has no `on` and no `else`";
-                diagnostics.push(Diagnostic::error(code::UNPROVEN_TENANT, message).at(text.inner(), ""));
-                None
-            }
-            None => {
-                let names = draft.requirements.iter().map(|own| &*own.requirement.name);
-                diagnostics.push(
-                    Diagnostic::error(
-                        code::UNKNOWN_CONDITION,
-                        format!("unknown requirement `{}`", text.value),
-                    )
-                    .at(text.inner(), "not declared in [require]")
-                    .nearest(text.inner(), text.value, names),
-                );
-                None
-            }
-        }
-    });
+    let proven = proven_by.and_then(|text| proof(draft, text, diagnostics));
     if let (Some(stated), None) = (stated, proven_by) {
         diagnostics.push(
             Diagnostic::error(
@@ -370,6 +344,35 @@ fn sources(
         diagnostics.push(Diagnostic::error(code::BAD_VALUE, "no source of a tenant").at(span, ""));
     }
     draft.tenant = Some(TenantRule::From { sources: sources.into(), proven_by: proven });
+}
+
+/// The requirement that proves that the caller may act for the tenant.
+fn proof(draft: &Draft<'_>, text: Text<'_>, diagnostics: &mut Diagnostics) -> Option<usize> {
+    let found = draft.requirements.iter().position(|own| *own.requirement.name == *text.value);
+    match found {
+        Some(index)
+            if draft
+                .requirements
+                .get(index)
+                .is_some_and(|own| own.on.is_empty() && own.requirement.step_up.is_none()) =>
+        {
+            Some(index)
+        }
+        Some(_) => {
+            let message = "what proves the tenant holds for every operation and can't be logged in to, so it has no `on` and no `else`";
+            diagnostics.push(Diagnostic::error(code::UNPROVEN_TENANT, message).at(text.inner(), ""));
+            None
+        }
+        None => {
+            let names = draft.requirements.iter().map(|own| &*own.requirement.name);
+            diagnostics.push(
+                Diagnostic::error(code::UNKNOWN_CONDITION, format!("unknown requirement `{}`", text.value))
+                    .at(text.inner(), "not declared in [require]")
+                    .nearest(text.inner(), text.value, names),
+            );
+            None
+        }
+    }
 }
 
 /// A header or query parameter that names the tenant needs no row in `[facts]`.
