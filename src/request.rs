@@ -342,7 +342,8 @@ impl<'r> Credential<'r> {
         if values.next().is_some() {
             return Err(Malformed::Authorization);
         }
-        let text = value.to_str().map_err(|_| Malformed::Authorization)?;
+        let text = std::str::from_utf8(value.as_bytes()).ok().filter(|text| text.is_ascii());
+        let text = text.ok_or(Malformed::Authorization)?;
         let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Ok(Self::Foreign);
