@@ -114,11 +114,7 @@ impl<'q> Case<'q> {
     }
 
     fn roles(&self, facts: &Facts<'_>) -> RoleSet {
-        let mut claims = Vec::new();
-        if let Some(value) = facts.get(self.app.roles_fact) {
-            value.for_each_string(|claim| claims.push(claim));
-        }
-        RoleSet::of(self.app, claims)
+        RoleSet::of(self.app, facts.get(self.app.roles_fact).as_ref())
     }
 
     /// How a stronger log-in is asked for, where the requirement that stood against it says that one would do.

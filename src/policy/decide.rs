@@ -4,22 +4,21 @@
 use super::Facts;
 use super::condition::Truth;
 use super::grant::{Access, App, Grant, Operation, PermissionId, Role};
+use crate::fact::Value;
 
 /// The roles that a caller holds in an app, by index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoleSet(Vec<usize>);
 
 impl RoleSet {
-    /// The roles that a token's strings mean, and `anyone`. Strings that mean nothing are left out.
+    /// The roles that a caller's strings mean, and `anyone`. Strings that mean nothing are left out.
     #[must_use]
-    pub fn of<'c>(app: &App, claims: impl IntoIterator<Item = &'c str>) -> Self {
+    pub fn of(app: &App, claims: Option<&Value<'_>>) -> Self {
         let mut roles: Vec<usize> = app.anyone.into_iter().collect();
-        for claim in claims {
-            roles.extend(app.role_claims.get(claim).into_iter().flatten());
+        if let Some(claims) = claims {
+            claims.for_each_string(|claim| roles.extend(app.role_claims.get(claim).into_iter().flatten()));
         }
-        roles.sort_unstable();
-        roles.dedup();
-        Self(roles)
+        Self::exactly(roles)
     }
 
     /// These very roles.

@@ -166,6 +166,9 @@ pub enum TenantRule {
     },
 }
 
+/// Strings in a token → the roles that they mean.
+pub type RoleClaims = HashMap<Box<str>, Vec<usize>, foldhash::fast::RandomState>;
+
 /// What a rule file compiles to.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -200,7 +203,7 @@ pub struct App {
     /// Index of `anyone`, if the file has it.
     pub anyone: Option<usize>,
     /// What a token calls its roles.
-    pub role_claims: HashMap<Box<str>, Vec<usize>>,
+    pub role_claims: RoleClaims,
     /// Its operations.
     pub operations: Box<[Operation]>,
     /// Features of a `[matrix]`, in its order; empty where the file has none.

@@ -10,7 +10,8 @@ pub use condition::{Condition, Leaf, Named, Operand, Operator, Truth};
 pub use decide::{Decision, Denial, Granted, RoleSet, decide, test};
 pub use facts::Facts;
 pub use grant::{
-    Access, App, Grant, Operation, Permission, PermissionId, Requirement, Role, StepUp, TenantRule,
+    Access, App, Grant, Operation, Permission, PermissionId, Requirement, Role, RoleClaims, StepUp,
+    TenantRule,
 };
 
 /// What becomes of the caller's own token towards the upstream.

@@ -8,7 +8,7 @@ use super::super::tenants::{Members, Setting};
 use super::{Context, Draft, OnPattern, OperationDraft};
 use crate::fact::{Fact, Source, Type};
 use crate::plumbing::{Place, UpstreamConfig};
-use crate::policy::{Access, App, Operand, Operation, TenantRule};
+use crate::policy::{Access, App, Operand, Operation, RoleClaims, TenantRule};
 use crate::route::{RouteTable, RouteTableBuilder, Segment, Template};
 use crate::snapshot::OperationRef;
 
@@ -241,7 +241,7 @@ fn finish(draft: &Draft<'_>, bound: &[Option<(usize, Arc<str>)>], context: Conte
             place: draft.place(own.span),
         });
     }
-    let mut role_claims: HashMap<Box<str>, Vec<usize>> = HashMap::new();
+    let mut role_claims = RoleClaims::default();
     for (index, role) in draft.roles.iter().enumerate() {
         for claim in &role.claims {
             role_claims.entry(claim.clone()).or_default().push(index);
