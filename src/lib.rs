@@ -23,6 +23,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`request`] | the one reading of a request: host, canonical path, query, credential |
+//! | [`spelling`] | how a name is written in a header that the gateway makes |
 //! | [`fact`] | the typed values that conditions compare, and where they come from |
 //! | [`token`] | bytes → proof: signatures, keys, time and audience claims; what was proven is remembered |
 //! | [`tenant`] | tenants and organisations, their ids and settings |
@@ -73,6 +74,7 @@
 //! body, inject), socket events, seats and TLS on the listener are not here yet; a file that needs them is refused.
 
 pub mod request;
+pub mod spelling;
 pub mod fact;
 pub mod token;
 pub mod tenant;

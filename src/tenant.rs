@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use crate::fact::Literal;
+use crate::spelling;
 
 /// A customer.
 #[derive(Clone, Debug)]
@@ -13,6 +16,7 @@ pub struct Tenant {
     pub name: Arc<str>,
     /// The apps where it is a customer.
     pub apps: Box<[Box<str>]>,
+    header: HeaderValue,
     ids: Literal,
     settings: HashMap<Box<str>, Literal>,
 }
@@ -26,7 +30,13 @@ impl Tenant {
         apps: Box<[Box<str>]>,
         settings: HashMap<Box<str>, Literal>,
     ) -> Self {
-        Self { name, apps, ids: Literal::set(ids), settings }
+        Self { header: spelling::alone(&name), name, apps, ids: Literal::set(ids), settings }
+    }
+
+    /// Its name, as upstreams are told.
+    #[must_use]
+    pub fn header(&self) -> &HeaderValue {
+        &self.header
     }
 
     /// A setting, or `ids`.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderName, HeaderValue};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 
 use super::TokenHandling;
 use super::case::Case;
@@ -13,6 +13,7 @@ use crate::identity::Principal;
 use crate::policy::{Facts, Granted, RoleSet, TenantRule};
 use crate::rejection::Rejection;
 use crate::request::{CanonicalPath, Malformed};
+use crate::spelling::ESCAPED;
 use crate::tenant::Tenant;
 
 /// Who the upstream is told is calling; values are percent-encoded, so they are always valid header values.
@@ -57,16 +58,22 @@ impl Permit {
         self.identity.as_ref()
     }
 
-    /// Whether the caller's token is passed on.
-    #[must_use]
-    pub fn authorization(&self) -> TokenHandling {
-        self.authorization
-    }
-
     /// Headers that the decision supplies or replaces: the tenant's, declared defaults.
     #[must_use]
     pub fn supplied(&self) -> &[(HeaderName, HeaderValue)] {
         &self.supplied
+    }
+
+    /// The supplied headers and the identity, to be sent.
+    #[must_use]
+    pub fn into_told(self) -> (Vec<(HeaderName, HeaderValue)>, Option<AssertedIdentity>) {
+        (self.supplied, self.identity)
+    }
+
+    /// Whether the caller's token is passed on.
+    #[must_use]
+    pub fn authorization(&self) -> TokenHandling {
+        self.authorization
     }
 }
 
@@ -78,25 +85,26 @@ impl Case<'_> {
         roles: &RoleSet,
         granted: Granted,
     ) -> AssertedIdentity {
-        let mut held = String::new();
-        for role in roles.iter().filter(|role| Some(*role) != self.app.anyone) {
-            if let Some(role) = self.app.roles.get(role) {
-                if !held.is_empty() {
-                    held.push(',');
-                }
-                held.extend(utf8_percent_encode(&role.name, LISTED));
-            }
-        }
         let permission = match granted {
             Granted::Public => None,
             Granted::Grant { permission, .. } => self.app.permission(permission),
         };
         AssertedIdentity {
-            subject: encoded(principal.subject()),
-            tenant: encoded(&tenant.name),
-            roles: HeaderValue::try_from(held).unwrap_or(HeaderValue::from_static("")),
-            permission: permission.map_or(HeaderValue::from_static(""), |own| encoded(&own.name)),
+            subject: principal.token().subject_header().clone(),
+            tenant: tenant.header().clone(),
+            roles: self.held(roles),
+            permission: permission.map_or(HeaderValue::from_static(""), |own| own.header.clone()),
         }
+    }
+
+    /// The names of the roles, with commas between.
+    fn held(&self, roles: &RoleSet) -> HeaderValue {
+        let held = roles.iter().filter(|role| Some(*role) != self.app.anyone);
+        let mut held = held.filter_map(|role| self.app.roles.get(role)).map(|role| &role.header);
+        let (Some(first), second) = (held.next(), held.next()) else { return HeaderValue::from_static("") };
+        let Some(second) = second else { return first.clone() };
+        let names: Vec<_> = [first, second].into_iter().chain(held).map(HeaderValue::as_bytes).collect();
+        HeaderValue::try_from(names.join(&b","[..])).unwrap_or(HeaderValue::from_static(""))
     }
 
     /// What the decision took for granted is what the app is given: the tenant's id in the headers that may name it,
@@ -186,14 +194,5 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Rejectio
     Ok((name, value))
 }
 
-/// Everything that isn't plain visible ASCII, and the escape itself.
-const ESCAPED: &AsciiSet = &CONTROLS.add(b'%').add(b' ').add(b'"');
-/// The same, in a list with commas.
-const LISTED: &AsciiSet = &ESCAPED.add(b',');
 /// What doesn't stand for itself in a query.
 const QUERIED: &AsciiSet = &ESCAPED.add(b'#').add(b'&').add(b'=').add(b'+').add(b';').add(b'<').add(b'>');
-
-fn encoded(text: &str) -> HeaderValue {
-    HeaderValue::try_from(Cow::from(utf8_percent_encode(text, ESCAPED)).as_ref())
-        .unwrap_or(HeaderValue::from_static(""))
-}

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use super::condition::Named;
 use crate::fact::Fact;
 use crate::route::{Template, Verb};
@@ -19,6 +21,8 @@ pub struct Permission {
     pub scope: Box<str>,
     /// `resource#scope`.
     pub name: Arc<str>,
+    /// The name, as upstreams are told.
+    pub header: HeaderValue,
     /// Whether the resource is kept out of `*`.
     pub reserved: bool,
     /// Where the scope is declared.
@@ -47,6 +51,8 @@ impl PermissionId {
 pub struct Role {
     /// Its name in the file.
     pub name: Arc<str>,
+    /// The name in a list, as upstreams are told.
+    pub header: HeaderValue,
     /// The strings in a token that mean it; none for `anyone`.
     pub claims: Box<[Box<str>]>,
     /// The condition that limits all of its grants.

@@ -29,7 +29,7 @@ pub(super) struct Outbound {
 pub(super) async fn forward(
     upstream: &Arc<Upstream>,
     limits: &Limits,
-    permit: &Permit,
+    permit: Permit,
     outbound: Outbound,
     recorder: &mut Recorder,
 ) -> Result<Response<Answer>, Rejection> {
@@ -40,8 +40,8 @@ pub(super) async fn forward(
     if !body.is_empty() && body.size_hint().exact().is_none() {
         parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    dress(&mut parts.headers, permit, origin, recorder.request_id());
     parts.uri = target(&parts.uri, permit.target())?;
+    dress(&mut parts.headers, permit, origin, recorder.request_id());
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
 
@@ -58,20 +58,21 @@ pub(super) async fn forward(
 }
 
 /// Says who is calling and for whom, over whatever the client said.
-fn dress(headers: &mut HeaderMap, permit: &Permit, origin: Origin, id: &HeaderValue) {
+fn dress(headers: &mut HeaderMap, permit: Permit, origin: Origin, id: &HeaderValue) {
     if permit.authorization() == TokenHandling::Strip {
         headers.remove(AUTHORIZATION);
     }
     origin.write(headers);
     headers.insert(headers::REQUEST_ID, id.clone());
-    for (name, value) in permit.supplied() {
-        headers.insert(name.clone(), value.clone());
+    let (supplied, identity) = permit.into_told();
+    for (name, value) in supplied {
+        headers.insert(name, value);
     }
-    if let Some(who) = permit.identity() {
-        headers.insert(headers::SUBJECT, who.subject.clone());
-        headers.insert(headers::TENANT, who.tenant.clone());
-        headers.insert(headers::ROLES, who.roles.clone());
-        headers.insert(headers::PERMISSION, who.permission.clone());
+    if let Some(who) = identity {
+        headers.insert(headers::SUBJECT, who.subject);
+        headers.insert(headers::TENANT, who.tenant);
+        headers.insert(headers::ROLES, who.roles);
+        headers.insert(headers::PERMISSION, who.permission);
     }
 }
 

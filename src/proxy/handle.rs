@@ -87,7 +87,7 @@ async fn serve(
         decide(&client.plane, &snapshot, &view, recorder).await?
     };
     let upstream = upstreams.get(permit.upstream()).ok_or(Rejection::Internal)?;
-    forward(upstream, &snapshot.gateway.limits, &permit, Outbound { parts, body, origin }, recorder).await
+    forward(upstream, &snapshot.gateway.limits, permit, Outbound { parts, body, origin }, recorder).await
 }
 
 /// Asks for a ruling, and answers its questions until there is one.

@@ -17,9 +17,11 @@ mod verifier;
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use serde_json::{Map, Value};
 
 use crate::request::Timestamp;
+use crate::spelling;
 
 pub use algorithm::{Algorithm, KeyType, UnknownAlgorithm};
 pub use cache::CacheLimits;
@@ -101,6 +103,7 @@ pub struct VerifiedToken {
     issuer: Arc<str>,
     kind: IssuerKind,
     subject: String,
+    subject_header: HeaderValue,
     claims: Map<String, Value>,
     expires: Timestamp,
 }
@@ -121,6 +124,11 @@ impl VerifiedToken {
     pub fn subject(&self) -> &str {
         &self.subject
     }
+    /// `sub`, as upstreams are told.
+    #[must_use]
+    pub fn subject_header(&self) -> &HeaderValue {
+        &self.subject_header
+    }
     /// Every claim.
     #[must_use]
     pub fn claims(&self) -> &Map<String, Value> {
@@ -140,7 +148,17 @@ impl VerifiedToken {
     #[must_use]
     pub fn hypothetical(issuer: Arc<str>, kind: IssuerKind, claims: Map<String, Value>) -> Self {
         let subject = claims.get("sub").and_then(Value::as_str).unwrap_or("someone").to_owned();
-        Self { issuer, kind, subject, claims, expires: Timestamp(u64::MAX) }
+        Self::new(issuer, kind, subject, claims, Timestamp(u64::MAX))
+    }
+
+    fn new(
+        issuer: Arc<str>,
+        kind: IssuerKind,
+        subject: String,
+        claims: Map<String, Value>,
+        expires: Timestamp,
+    ) -> Self {
+        Self { issuer, kind, subject_header: spelling::alone(&subject), subject, claims, expires }
     }
 }
 

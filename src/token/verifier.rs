@@ -171,7 +171,7 @@ fn prove(
 
 fn accept(claims: Map<String, Value>, issuer: &Issuer, expires: Timestamp) -> VerifiedToken {
     let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default().to_owned();
-    VerifiedToken { issuer: Arc::clone(&issuer.name), kind: issuer.kind, subject, claims, expires }
+    VerifiedToken::new(Arc::clone(&issuer.name), issuer.kind, subject, claims, expires)
 }
 
 fn check_setup(issuers: &[Issuer]) -> Result<(), SetupError> {

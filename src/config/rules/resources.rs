@@ -6,6 +6,7 @@ use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::super::raw::{Entry, Fields, Node, Table, Text};
 use super::{Draft, ResourceDraft};
 use crate::policy::{Permission, PermissionId};
+use crate::spelling;
 
 /// The one scope of a feature of a `[matrix]`.
 pub(super) const USE: &str = "use";
@@ -137,10 +138,12 @@ fn declare(
     let mut ids = Vec::new();
     for (offset, (scope, scope_span)) in scopes.iter().enumerate() {
         let id = PermissionId { word, bit: u8::try_from(bit + offset).unwrap_or(u8::MAX) };
+        let name = format!("{resource}#{scope}");
         let permission = Permission {
             resource: resource.into(),
             scope: (*scope).into(),
-            name: format!("{resource}#{scope}").into(),
+            header: spelling::alone(&name),
+            name: name.into(),
             reserved,
             place: draft.place(*scope_span),
         };

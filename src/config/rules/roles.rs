@@ -6,6 +6,7 @@ use super::resources::USE;
 use super::{Draft, conditions};
 use crate::fact::Source;
 use crate::policy::{Grant, PermissionId, Role, TenantRule};
+use crate::spelling;
 
 /// The role of every verified principal that `require` lets in.
 pub(super) const ANYONE: &str = "anyone";
@@ -350,6 +351,7 @@ fn finish(draft: &Draft<'_>, mut role: RoleDraft) -> Role {
         }
     }
     Role {
+        header: spelling::listed(&role.name),
         name: (*role.name).into(),
         claims: role.claims.into(),
         only: role.only,
