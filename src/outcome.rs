@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderValue, Method};
 
 pub use crate::authorize::{Effect, Evidence, Verdict};
 
@@ -26,7 +26,7 @@ pub enum Ending {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The id that the caller was given as `X-Request-Id`.
-    pub request_id: Arc<str>,
+    pub request_id: HeaderValue,
     /// The method; `None` for one outside the closed list.
     pub method: Option<Method>,
     /// The status that the client was answered with; 499 if it left before one.

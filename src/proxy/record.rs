@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
+use uuid::fmt::Hyphenated;
 use uuid::{NoContext, Uuid};
 
 use super::plane::{Plane, Slot};
@@ -22,15 +24,13 @@ struct Record {
     outcome: Outcome,
     started: Instant,
     asked: Option<Instant>,
-    id: HeaderValue,
     slot: Slot,
 }
 
 impl Recorder {
     pub(super) fn new(slot: Slot, method: &Method) -> Self {
-        let (id, text) = mint_id();
         let outcome = Outcome {
-            request_id: text,
+            request_id: mint_id(),
             method: is_listed(method).then(|| method.clone()),
             status: CLIENT_LEFT,
             ending: Ending::ClientLeft,
@@ -42,7 +42,7 @@ impl Recorder {
             bytes_sent: 0,
             revision: 0,
         };
-        Self(Box::new(Record { outcome, started: Instant::now(), asked: None, id, slot }))
+        Self(Box::new(Record { outcome, started: Instant::now(), asked: None, slot }))
     }
 
     pub(super) fn plane(&self) -> &Arc<Plane> {
@@ -59,11 +59,11 @@ impl Recorder {
 
     /// The id as the client and the upstream are told.
     pub(super) fn request_id(&self) -> &HeaderValue {
-        &self.0.id
+        &self.0.outcome.request_id
     }
 
     pub(super) fn request_id_text(&self) -> &str {
-        &self.0.outcome.request_id
+        self.request_id().to_str().unwrap_or_default()
     }
 
     pub(super) fn judged_by(&mut self, revision: u64) {
@@ -107,13 +107,13 @@ impl Drop for Record {
 }
 
 /// A new id, unpredictable and in the order of time. Never the client's.
-fn mint_id() -> (HeaderValue, Arc<str>) {
+fn mint_id() -> HeaderValue {
     // No shared counter: it would be a lock, and the random part is wide enough.
     let id = Uuid::new_v7(uuid::Timestamp::now(NoContext));
-    let mut buffer = Uuid::encode_buffer();
-    let text: &str = id.hyphenated().encode_lower(&mut buffer);
-    let value = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"));
-    (value, Arc::from(text))
+    let mut text = [0; Hyphenated::LENGTH];
+    id.hyphenated().encode_lower(&mut text);
+    // Shared from the start: both sides and the record have it.
+    HeaderValue::from_maybe_shared(Bytes::from_owner(text)).unwrap_or(HeaderValue::from_static("none"))
 }
 
 /// Methods that may be a metric's label.

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::Method;
+use http::{HeaderValue, Method};
 
 use super::*;
 use crate::outcome::{Effect, Ending, Evidence, Outcome, Verdict};
@@ -17,7 +17,7 @@ fn name(text: impl Into<String>) -> Option<Arc<str>> {
 
 fn outcome() -> Outcome {
     Outcome {
-        request_id: "r".into(),
+        request_id: HeaderValue::from_static("r"),
         method: Some(Method::GET),
         status: 200,
         ending: Ending::Answered,
