@@ -73,9 +73,9 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits, phase: watch::Recei
     let most = limits.requests_per_connection;
     let service = service_fn(move |request| {
         let is_last = client.served.fetch_add(1, Ordering::Relaxed) + 1 >= most;
-        let answer = handle(client.clone(), request);
+        let client = client.clone();
         async move {
-            let mut response = answer.await?;
+            let mut response = handle(client, request).await?;
             // An answer that is ready at once is written before the connection could be told to leave: it says itself
             // that nothing more is taken, so that no request is on its way to a closed connection.
             if is_last && matches!(protocol, Protocol::Http1) {

@@ -65,7 +65,9 @@ impl Upstream {
                     Err(Lost::Failed(failure)) => return Err(failure),
                 }
             }
-            let Ok(connection) = connect::open(server, self.connect_timeout, self.head_bytes).await else {
+            // Seldom needed and large: boxed, so that not every request is moved about with room for it.
+            let opening = Box::pin(connect::open(server, self.connect_timeout, self.head_bytes));
+            let Ok(connection) = opening.await else {
                 server.not_reached(Instant::now());
                 missed(server);
                 continue;
