@@ -111,6 +111,21 @@ impl Principal {
         (!value.is_null()).then_some(value)
     }
 
+    /// Whether the claim at `path` may have a value that this token doesn't show: the provider says that it is
+    /// elsewhere, or something of another shape stands in its way. What is known to be absent is another thing.
+    #[must_use]
+    pub fn withholds(&self, path: &[Box<str>]) -> bool {
+        let Some((first, rest)) = path.split_first() else { return false };
+        let mut value = self.token.claims().get(&**first);
+        let odd = |value: Option<&Value>| value.is_some_and(|value| !value.is_null() && !value.is_object());
+        let in_the_way = rest.iter().any(|name| {
+            let stands = odd(value);
+            value = value.and_then(|value| value.get(&**name));
+            stands
+        });
+        in_the_way || self.is_elsewhere(first)
+    }
+
     /// Whether the provider says that the claim exists but isn't in the token: `_claim_names` (OpenID Connect Core
     /// §5.6.2), or Entra's `hasgroups`.
     fn is_elsewhere(&self, claim: &str) -> bool {
@@ -148,6 +163,11 @@ mod tests {
         identify(IssuerKind::Keycloak, claims).unwrap().fact(&path).cloned()
     }
 
+    fn withholds(claims: &Value, path: &str) -> bool {
+        let path: Vec<Box<str>> = path.split('.').map(Into::into).collect();
+        identify(IssuerKind::Keycloak, claims).unwrap().withholds(&path)
+    }
+
     #[test]
     fn a_nested_claim_is_found_by_its_path() {
         let claims = json!({"realm_access": {"roles": ["agent"]}, "tier.gold": 1, "sub": "ada"});
@@ -183,7 +203,11 @@ mod tests {
             json!({"hasgroups": "true", "groups": ["a"]}),
         ] {
             assert_eq!(fact(&claims, "groups"), None, "{claims}");
+            assert!(withholds(&claims, "groups"), "no default stands for what is elsewhere: {claims}");
         }
+        assert!(!withholds(&json!({}), "groups"));
+        assert!(!withholds(&json!({ "groups": null }), "groups.x"));
+        assert!(withholds(&json!({ "groups": "x" }), "groups.x"));
         let other = json!({"_claim_names": {"address": "src1"}, "groups": ["a"]});
         assert_eq!(fact(&other, "groups"), Some(json!(["a"])));
     }

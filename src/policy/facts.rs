@@ -51,6 +51,7 @@ impl<'r> Facts<'r> {
         };
         match &fact.source {
             Source::Token(path) => match self.principal.and_then(|principal| principal.fact(path)) {
+                None if self.principal.is_some_and(|own| own.withholds(path)) => Reading::Unreadable,
                 None => Reading::Absent,
                 Some(claim) => Value::of_claim(claim, fact.kind).map_or(Reading::Unreadable, Reading::Value),
             },
