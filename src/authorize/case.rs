@@ -80,7 +80,7 @@ impl<'q> Case<'q> {
     }
 
     /// What a rule reads occurs once, else the app could read another value than the rule.
-    fn read_once(&self) -> Result<(), Malformed> {
+    pub(super) fn read_once(&self) -> Result<(), Malformed> {
         for key in &self.app.read_queries {
             self.request.query.get(key)?;
         }

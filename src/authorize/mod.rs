@@ -19,7 +19,7 @@ use crate::policy::RoleSet;
 use crate::rejection::Rejection;
 use crate::request::{Credential, RequestView, Timestamp};
 use crate::route::{Match, Verb};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{OperationRef, Snapshot};
 use crate::token::{Refused, TokenError, VerifiedToken};
 
 /// What a request is answered.
@@ -133,6 +133,9 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, shown: Shown) -> Ruling
     // Apps that share a route are asked in turn, the first to allow decides, and the refusal that came furthest is
     // the one that is told.
     let mut refusal: Option<(Rejection, Evidence)> = None;
+    if let Some(refused) = read_twice(snapshot, request, claims) {
+        return refused;
+    }
     for at in claims {
         let Some((app, operation)) = snapshot.operation(*at) else { continue };
         let mut evidence = Evidence {
@@ -155,6 +158,22 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, shown: Shown) -> Ruling
     }
     let (rejection, evidence) = refusal.unwrap_or((Rejection::NoRoute, Evidence::default()));
     Ruling::Refuse(rejection, evidence)
+}
+
+/// Where apps share a route, what any of them reads occurs once: else one would let in what another can't read.
+fn read_twice(snapshot: &Snapshot, request: &RequestView<'_>, claims: &[OperationRef]) -> Option<Ruling> {
+    let [_, _, ..] = claims else { return None };
+    claims.iter().find_map(|at| {
+        let (app, operation) = snapshot.operation(*at)?;
+        let why = Case { snapshot, request, app, operation }.read_once().err()?;
+        let evidence = Evidence {
+            app: Some(app.name.clone()),
+            route: Some(operation.route.clone()),
+            verdict: Some(Verdict { effect: Effect::Deny, reason: why.reason() }),
+            ..Evidence::default()
+        };
+        Some(Ruling::Refuse(Rejection::Malformed(why), evidence))
+    })
 }
 
 /// How far a request came before it was refused.
