@@ -4,17 +4,26 @@ use super::super::diagnostic::{Diagnostic, Diagnostics, code};
 use super::super::raw::{Entry, Text};
 use super::Draft;
 use crate::analysis::guard::{self, Standing, Verdict};
-use crate::policy::{App, Operation, PermissionId};
-use crate::request::CanonicalPath;
-use crate::route::{Segment, Template, Verb};
+use crate::policy::{Access, App, Operation, PermissionId};
+use crate::request::{CanonicalPath, Host};
+use crate::route::{Match, RouteTable, RouteTableBuilder, Template, Verb};
 
 /// Runs both tables.
 pub(super) fn check(app: &App, draft: &Draft<'_>, diagnostics: &mut Diagnostics) {
     for row in draft.never.map_or(&[][..], |table| &table.entries) {
         never(app, draft, row, diagnostics);
     }
-    for row in draft.expect.map_or(&[][..], |table| &table.entries) {
-        expect(app, draft, row, diagnostics);
+    let expected = draft.expect.map_or(&[][..], |table| &table.entries);
+    if expected.is_empty() {
+        return;
+    }
+    let mut routes = RouteTableBuilder::default();
+    for (index, operation) in app.operations.iter().enumerate() {
+        routes.add(&[], operation.template.clone(), operation.verb, index);
+    }
+    let routes = routes.build();
+    for row in expected {
+        expect(app, draft, &routes, row, diagnostics);
     }
 }
 
@@ -37,22 +46,20 @@ fn never(app: &App, draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagnostic
     for text in row.value.texts(diagnostics).unwrap_or_default() {
         let broken = match pattern(app, draft, text, diagnostics) {
             None => None,
-            Some(Pattern::Permission(id)) => held(app, role, id).map(|place| (text.value.to_owned(), place)),
+            Some(Pattern::Permission(id)) => {
+                held(app, role, id).map(|place| (text.value.to_owned(), format!("it is granted at {place}")))
+            }
             Some(Pattern::Operations(matching)) => {
                 let operations = matching.iter().filter_map(|index| app.operations.get(*index));
-                let mut reached =
-                    operations.filter(|own| guard::standing(app, role, own) != Standing::Nothing);
+                let mut reached = operations
+                    .filter(|own| is_public(own) || guard::standing(app, role, own) != Standing::Nothing);
                 let reached = reached.next();
-                reached.map(|own| (format!("{} {}", own.verb, own.template), granting_place(app, role, own)))
+                reached.map(|own| (format!("{} {}", own.verb, own.template), reaching_place(app, role, own)))
             }
         };
         if let Some((what, place)) = broken {
             let message = format!("`{}` may `{what}`, which [never] rules out", row.key);
-            diagnostics.push(
-                Diagnostic::error(code::NEVER, message)
-                    .at(text.inner(), "never")
-                    .help(format!("it is granted at {place}")),
-            );
+            diagnostics.push(Diagnostic::error(code::NEVER, message).at(text.inner(), "never").help(place));
         }
     }
 }
@@ -74,6 +81,17 @@ fn held(app: &App, role: usize, permission: PermissionId) -> Option<String> {
         .filter_map(|role| app.roles.get(role))
         .flat_map(|row| row.grants_of(permission));
     grants.next().map(|grant| grant.place.to_string())
+}
+
+fn is_public(operation: &Operation) -> bool {
+    matches!(operation.access, Access::Public)
+}
+
+fn reaching_place(app: &App, role: usize, operation: &Operation) -> String {
+    if is_public(operation) {
+        return format!("anyone may, without a token: it is public at {}", operation.place);
+    }
+    format!("it is granted at {}", granting_place(app, role, operation))
 }
 
 fn granting_place(app: &App, role: usize, operation: &Operation) -> String {
@@ -128,7 +146,13 @@ fn pattern(app: &App, draft: &Draft<'_>, text: Text<'_>, diagnostics: &mut Diagn
 }
 
 /// `"role METHOD /path" = "allow" | "deny" | "if cond, cond"`.
-fn expect(app: &App, draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagnostics) {
+fn expect(
+    app: &App,
+    draft: &Draft<'_>,
+    routes: &RouteTable<usize>,
+    row: &Entry,
+    diagnostics: &mut Diagnostics,
+) {
     let key = Text::of_key(row);
     let Some((name, verb, path)) = split(key.value) else {
         let message = "an expectation is `role METHOD /path`";
@@ -137,12 +161,19 @@ fn expect(app: &App, draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagnosti
     };
     let Some(answer) = row.value.text(diagnostics) else { return };
     let Some(role) = role(app, key, name, diagnostics) else { return };
-    let Some(operation) = find(app, draft, verb, path) else {
-        if answer.value != "deny" {
+    let operation = match find(app, draft, routes, verb, path) {
+        Found::Operation(operation) => operation,
+        Found::OtherMethods if answer.value == "deny" => return,
+        Found::Nothing if answer.value == "deny" => {
+            let message = format!("no operation has the path `{path}`, so this row can't fail");
+            diagnostics.push(Diagnostic::warning(code::UNKNOWN_OPERATION, message).at(key.part(path), ""));
+            return;
+        }
+        Found::OtherMethods | Found::Nothing => {
             let message = format!("no operation is `{verb} {path}`");
             diagnostics.push(Diagnostic::error(code::UNKNOWN_OPERATION, message).at(key.part(path), ""));
+            return;
         }
-        return;
     };
     let conditions = match answer.value.split_once(' ') {
         Some(("if", list)) => {
@@ -185,6 +216,7 @@ fn expect(app: &App, draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagnosti
 
 fn describe(app: &App, role: usize, operation: &Operation, verdict: Verdict) -> (String, String) {
     let place = match granting_place(app, role, operation) {
+        _ if is_public(operation) => format!("it is public, declared at {}", operation.place),
         place if place.is_empty() => {
             format!("no grant of this role permits it; it is declared at {}", operation.place)
         }
@@ -215,27 +247,37 @@ fn split(key: &str) -> Option<(&str, Verb, &str)> {
     Some((role, Verb::parse(method)?, path))
 }
 
-/// The operation of a path that is relative to the base; a parameter of the base stands for itself.
-fn find<'a>(app: &'a App, draft: &Draft<'_>, verb: Verb, path: &str) -> Option<&'a Operation> {
-    let full = super::join(&draft.base, path).replace(['{', '}'], "");
-    let path = CanonicalPath::parse(&full).ok()?;
-    let matches = |own: &&Operation| {
-        let segments = own.template.segments();
-        let exact = segments.len() == path.segments().len()
-            || own.template.ends_in_rest() && segments.len() <= path.segments().len();
-        own.verb == verb
-            && exact
-            && segments.iter().zip(path.segments()).all(|(own, given)| match own {
-                Segment::Literal(text) => **text == **given,
-                Segment::Parameter(_) | Segment::Rest(_) => true,
-            })
+enum Found<'a> {
+    Operation(&'a Operation),
+    OtherMethods,
+    Nothing,
+}
+
+/// The operation of a path that is relative to the base, found as a request's is. A path may be the operation's own
+/// template; elsewhere a parameter stands for itself.
+fn find<'a>(
+    app: &'a App,
+    draft: &Draft<'_>,
+    routes: &RouteTable<usize>,
+    verb: Verb,
+    path: &str,
+) -> Found<'a> {
+    let full = super::join(&draft.base, path);
+    let written = Template::parse(&full).ok();
+    let written = written.and_then(|template| draft.by_route.get(&(verb, template.to_string())));
+    if let Some(operation) = written.and_then(|index| app.operations.get(*index)) {
+        return Found::Operation(operation);
+    }
+    let full = full.replace(['{', '}'], "");
+    let (Ok(host), Ok(path)) = (Host::parse("gateway.invalid"), CanonicalPath::parse(&full)) else {
+        return Found::Nothing;
     };
-    let literal_count = |own: &&Operation| {
-        own.template
-            .segments()
-            .iter()
-            .map(|segment| matches!(segment, Segment::Literal(_)))
-            .collect::<Vec<_>>()
-    };
-    app.operations.iter().filter(matches).max_by_key(literal_count)
+    match routes.find(&host, &path, Some(verb)) {
+        Match::Operations(found) => found
+            .first()
+            .and_then(|index| app.operations.get(*index))
+            .map_or(Found::Nothing, Found::Operation),
+        Match::OtherMethods(_) => Found::OtherMethods,
+        Match::Nothing => Found::Nothing,
+    }
 }
