@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value, json};
 
 use super::Exit;
@@ -91,11 +92,22 @@ impl Hypothesis {
             assumed: Vec::new(),
         };
         let Some(app) = app else { return Ok(hypothesis) };
+        if app.facts.iter().any(|fact| fact.source == Source::ClientIp)
+            && !asked.with.iter().any(|stated| stated.trim_start().starts_with("client.ip"))
+        {
+            hypothesis.assumed.push("client.ip = 0.0.0.0".to_owned());
+        }
         let mut claims = Map::from_iter([("sub".to_owned(), json!("someone"))]);
         hypothesis.roles(app, &asked.roles, &mut claims)?;
         for stated in &asked.with {
             let (name, value) =
                 stated.split_once('=').ok_or_else(|| format!("`{stated}` isn't FACT=VALUE"))?;
+            let is_roles = app.facts.get(app.roles_fact).is_some_and(|fact| *fact.name == *name.trim());
+            if is_roles && !asked.roles.is_empty() {
+                return Err(
+                    format!("`--role` and `--with {stated}` both say which roles the caller holds").into()
+                );
+            }
             hypothesis.state(app, name.trim(), value.trim(), &mut claims)?;
         }
         if let Some(tenant) = &asked.tenant {
@@ -196,6 +208,8 @@ impl Hypothesis {
             }
             Source::Query(key) => {
                 let more = if self.target.contains('?') { '&' } else { '?' };
+                let plain = percent_encoding::NON_ALPHANUMERIC;
+                let (key, value) = (utf8_percent_encode(key, plain), utf8_percent_encode(value, plain));
                 self.target = format!("{}{more}{key}={value}", self.target);
             }
             Source::Path(_) => return Err(format!("`{}` is said by the path", fact.name)),
@@ -262,28 +276,46 @@ impl Hypothesis {
     }
 }
 
-/// The app that is asked about: the named one, or the first that has the route.
+/// The app that is asked about: the named one, or the first that has the route and every role that was stated.
 fn the_app<'s>(
     snapshot: &'s Snapshot,
     asked: &Stated,
     method: &Method,
     path: &CanonicalPath<'_>,
 ) -> Result<Option<&'s App>, String> {
-    if let Some(name) = &asked.app {
-        let names = snapshot.apps.iter().map(|app| &*app.name);
-        return snapshot
-            .app(name)
-            .map(Some)
-            .ok_or_else(|| unknown(&format!("there is no app `{name}`"), name, names));
+    let claimants = claimants(snapshot, asked, method, path);
+    let Some(name) = &asked.app else {
+        let fits = |app: &&&App| asked.roles.iter().all(|role| app.role(role).is_some());
+        return Ok(claimants.iter().find(fits).or(claimants.first()).copied());
+    };
+    let names = snapshot.apps.iter().map(|app| &*app.name);
+    let named =
+        snapshot.app(name).ok_or_else(|| unknown(&format!("there is no app `{name}`"), name, names))?;
+    match claimants.first() {
+        Some(other) if !claimants.iter().any(|app| app.name == named.name) => {
+            Err(format!("`{method} {}` is an operation of `{}`, not of `{name}`", path.raw(), other.name))
+        }
+        _ => Ok(Some(named)),
     }
-    let hosts =
-        snapshot.apps.iter().flat_map(|app| app.hosts.iter().map(|host| &**host)).chain(["gateway.invalid"]);
+}
+
+/// The apps that have the route: on the named app's hosts, or on any.
+fn claimants<'s>(
+    snapshot: &'s Snapshot,
+    asked: &Stated,
+    method: &Method,
+    path: &CanonicalPath<'_>,
+) -> Vec<&'s App> {
+    let named = asked.app.as_deref().and_then(|name| snapshot.app(name));
+    let of_named: Vec<&str> = named.into_iter().flat_map(|app| &app.hosts).map(|host| &**host).collect();
+    let of_all = snapshot.apps.iter().flat_map(|app| app.hosts.iter().map(|host| &**host));
+    let hosts = of_named.into_iter().chain(of_all).chain(["gateway.invalid"]);
     for host in hosts.filter_map(|host| Host::parse(host).ok()) {
         if let Match::Operations(found) = snapshot.routes.find(&host, path, Verb::of(method)) {
-            return Ok(found.first().and_then(|at| snapshot.apps.get(at.app)));
+            return found.iter().filter_map(|at| snapshot.apps.get(at.app)).collect();
         }
     }
-    Ok(None)
+    Vec::new()
 }
 
 /// A sentence with the nearest name.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Exit;
-use super::load::{Files, print};
+use super::load::{Files, print, tell};
 use crate::analysis::{nearest, trace};
 use crate::policy::{Access, App, Operation};
 use crate::snapshot::Snapshot;
@@ -37,6 +37,11 @@ pub fn run(args: &Args) -> Exit {
         Err(exit) => return exit,
     };
     let snapshot = &*snapshot;
+    if let Some(name) = args.app.as_deref().filter(|name| snapshot.app(name).is_none()) {
+        let names: Vec<_> = snapshot.apps.iter().map(|app| app.name.to_string()).collect();
+        tell(&format!("there is no app `{name}`; there is {}", names.join(", ")));
+        return Exit::Usage;
+    }
     let mut rows = Vec::new();
     for app in snapshot.apps.iter().filter(|app| args.app.as_deref().is_none_or(|name| name == &*app.name)) {
         let wanted = |own: &&Operation| !args.unguarded || matches!(own.access, Access::Public);
