@@ -47,7 +47,6 @@ pub fn roles(app: &App, operation: &Operation) -> Vec<Candidate> {
 /// The names of a grant's conditions, but for those that a requirement on every operation asks for anyway.
 #[must_use]
 pub fn names(app: &App, conditions: &[usize]) -> Vec<Box<str>> {
-    let asked_anyway = guard::required_everywhere(app);
-    let own = conditions.iter().filter(|index| !asked_anyway.contains(index));
+    let own = conditions.iter().filter(|index| !app.required_everywhere.contains(index));
     own.filter_map(|index| app.conditions.get(*index)).map(|own| own.name.clone()).collect()
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Exit;
 use super::load::{Files, print, read, report, tell};
-use crate::config::diagnostic::{Severity, line_column};
+use crate::config::diagnostic::{LineIndex, Severity};
 use crate::config::{Carried, Diagnostics, Sources, compile};
 use crate::policy::Access;
 use crate::snapshot::Snapshot;
@@ -81,8 +81,9 @@ fn human(sources: &Sources, remarks: &Diagnostics, snapshot: Option<&Snapshot>) 
 }
 
 fn machine(sources: &Sources, remarks: &Diagnostics, snapshot: Option<&Snapshot>) -> String {
+    let lines = LineIndex::of(&sources.files);
     let place = |span| {
-        let (line, column) = line_column(&sources.files, span).unwrap_or_default();
+        let (line, column) = lines.line_column(span).unwrap_or_default();
         let path = sources.files.get(span.file as usize).map(|file| file.path.to_string());
         json!({ "file": path, "line": line, "column": column, "start": span.start, "end": span.end })
     };

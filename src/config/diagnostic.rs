@@ -279,6 +279,35 @@ pub fn line_column(files: &[SourceFile], span: Span) -> Option<(usize, usize)> {
     Some((line, column))
 }
 
+/// The line starts of some files, for whoever asks for many places: finding one reads its line alone.
+#[derive(Debug)]
+pub struct LineIndex<'f> {
+    files: &'f [SourceFile],
+    starts: Vec<Vec<usize>>,
+}
+
+impl<'f> LineIndex<'f> {
+    /// Reads the files once.
+    #[must_use]
+    pub fn of(files: &'f [SourceFile]) -> Self {
+        let starts = |file: &SourceFile| {
+            std::iter::once(0).chain(file.text.match_indices('\n').map(|(at, _)| at + 1)).collect()
+        };
+        Self { files, starts: files.iter().map(starts).collect() }
+    }
+
+    /// What [`line_column`] says.
+    #[must_use]
+    pub fn line_column(&self, span: Span) -> Option<(usize, usize)> {
+        let text = &self.files.get(span.file as usize)?.text;
+        let starts = self.starts.get(span.file as usize)?;
+        let at = clamp(span, text).start;
+        let line = starts.partition_point(|start| *start <= at);
+        let column = text.get(*starts.get(line.checked_sub(1)?)?..at)?.chars().count() + 1;
+        Some((line, column))
+    }
+}
+
 /// Whether rendered text carries terminal colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
@@ -310,6 +339,12 @@ impl Diagnostics {
     #[must_use]
     pub fn errors(&self) -> usize {
         self.0.iter().filter(|d| d.severity == Severity::Error).count()
+    }
+
+    /// Whether there is so much to say that suggestions, which cost a look at every name, would help nobody.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.0.len() > 100
     }
 
     /// Whether there is nothing to say.

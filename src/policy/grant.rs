@@ -202,6 +202,8 @@ pub struct App {
     pub conditions: Box<[Named]>,
     /// Its requirements.
     pub requirements: Box<[Requirement]>,
+    /// Conditions, by index, that every guarded operation requires.
+    pub required_everywhere: Box<[usize]>,
     /// Its permissions, in the order of the file, which is the order of their ids.
     pub permissions: Box<[(PermissionId, Permission)]>,
     /// Its roles, in the order of the file.

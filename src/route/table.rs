@@ -68,14 +68,23 @@ impl<T: Copy> RouteTableBuilder<T> {
     #[must_use]
     pub fn build(self) -> RouteTable<T> {
         let mut leaves: Vec<Vec<T>> = Vec::new();
-        let mut fill = |host: Option<&str>| {
+        let mut of_any: Vec<usize> = Vec::new();
+        let mut of_host: std::collections::BTreeMap<&str, Vec<usize>> = std::collections::BTreeMap::new();
+        for (index, (hosts, ..)) in self.routes.iter().enumerate() {
+            if hosts.is_empty() {
+                of_any.push(index);
+            }
+            for host in hosts {
+                of_host.entry(host).or_default().push(index);
+            }
+        }
+        let mut fill = |own: &[usize]| {
             let mut trie = Trie::default();
-            for (hosts, template, verb, operation) in &self.routes {
-                let seen =
-                    hosts.is_empty() || host.is_some_and(|host| hosts.iter().any(|own| **own == *host));
-                if !seen {
-                    continue;
-                }
+            let mut seen: Vec<usize> = of_any.iter().chain(own).copied().collect();
+            seen.sort_unstable();
+            seen.dedup();
+            for (_, template, verb, operation) in seen.into_iter().filter_map(|index| self.routes.get(index))
+            {
                 let leaf = u32::try_from(leaves.len()).unwrap_or(u32::MAX);
                 match trie.insert(template, *verb, leaf) {
                     None => leaves.push(vec![*operation]),
@@ -89,10 +98,8 @@ impl<T: Copy> RouteTableBuilder<T> {
             }
             trie
         };
-        let any = fill(None);
-        let names: std::collections::BTreeSet<&Box<str>> =
-            self.routes.iter().flat_map(|(hosts, ..)| hosts).collect();
-        let named = names.into_iter().map(|name| (name.clone(), fill(Some(name)))).collect();
+        let any = fill(&[]);
+        let named = of_host.iter().map(|(name, own)| ((*name).into(), fill(own))).collect();
         RouteTable { any, named, leaves }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::diagnostic::{Diagnostic, Diagnostics, code};
 use super::super::tenants::{Members, Setting};
 use super::{Context, Draft, OnPattern, OperationDraft};
+use crate::analysis::guard;
 use crate::fact::{Fact, Source, Type};
 use crate::plumbing::{Place, UpstreamConfig};
 use crate::policy::{Access, App, Operand, Operation, RoleClaims, TenantRule};
@@ -21,6 +22,7 @@ pub(in super::super) fn link(
     check_names(&drafts, diagnostics);
     check_owners(&drafts, diagnostics);
     check_templates(&drafts, diagnostics);
+    let places = places(context.upstreams);
     let mut builder = RouteTableBuilder::default();
     let mut apps = Vec::new();
     for (index, draft) in drafts.iter().enumerate() {
@@ -29,7 +31,7 @@ pub(in super::super) fn link(
         let bound = draft
             .operations
             .iter()
-            .map(|own| bind(draft, own, context.upstreams, diagnostics))
+            .map(|own| bind(draft, own, (context.upstreams, &places), diagnostics))
             .collect::<Vec<_>>();
         for (operation, own) in draft.operations.iter().enumerate() {
             builder.add(&draft.hosts, own.template.clone(), own.verb, OperationRef { app: index, operation });
@@ -183,35 +185,51 @@ fn check_templates(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     }
 }
 
-/// The upstream of an operation and the prefix that is cut off before it: the longest place that holds its template.
+/// Which upstream serves a place, by its host and its prefix in decoded segments.
+type Places<'u> = HashMap<(Option<&'u str>, Vec<Box<str>>), usize>;
+
+fn places(upstreams: &[UpstreamConfig]) -> Places<'_> {
+    let mut places = Places::new();
+    for (index, upstream) in upstreams.iter().enumerate() {
+        for place in &upstream.at {
+            places.entry((place.host.as_deref(), literals(&place.prefix))).or_insert(index);
+        }
+    }
+    places
+}
+
+/// The upstream of an operation and the prefix that is cut off before it: the longest place that holds its template,
+/// one of the app's own host before one of any.
 fn bind(
     draft: &Draft<'_>,
     operation: &OperationDraft,
-    upstreams: &[UpstreamConfig],
+    (upstreams, places): (&[UpstreamConfig], &Places<'_>),
     diagnostics: &mut Diagnostics,
 ) -> Option<(usize, Arc<str>)> {
-    let fits = |place: &Place| {
-        let host = match &place.host {
-            None => Some(0),
-            Some(host) => {
-                (!draft.hosts.is_empty() && draft.hosts.iter().all(|own| **own == **host)).then_some(1)
-            }
-        };
-        let prefix = literals(&place.prefix);
-        host.filter(|_| operation.template.is_under(&prefix)).map(|host| (host, prefix.len()))
+    let only_host = match &*draft.hosts {
+        [first, more @ ..] if more.iter().all(|own| own == first) => Some(&**first),
+        _ => None,
     };
-    let ranked = upstreams
-        .iter()
-        .enumerate()
-        .filter_map(|(index, upstream)| upstream.at.iter().filter_map(fits).max().map(|rank| (rank, index)));
-    let Some((_, index)) = ranked.max_by_key(|(rank, index)| (*rank, std::cmp::Reverse(*index))) else {
-        let places: Vec<_> =
-            upstreams.iter().flat_map(|own| &own.at).map(|place| place.prefix.as_str()).collect();
-        diagnostics.push(
+    let mut prefix: Vec<Box<str>> = Vec::new();
+    for segment in operation.template.segments() {
+        let Segment::Literal(text) = segment else { break };
+        prefix.push(text.clone());
+    }
+    let longest = |host: Option<&str>| {
+        (0..=prefix.len()).rev().find_map(|end| places.get(&(host, prefix.get(..end)?.to_vec())).copied())
+    };
+    let found = only_host.and_then(|host| longest(Some(host))).or_else(|| longest(None));
+    let Some(index) = found else {
+        let mut diagnostic =
             Diagnostic::error(code::NO_UPSTREAM, format!("no upstream serves `{}`", operation.template))
-                .at(operation.span, "")
-                .help(format!("the upstreams of gateway.toml are at {}", places.join(", "))),
-        );
+                .at(operation.span, "");
+        if !diagnostics.is_crowded() {
+            let places: Vec<_> =
+                upstreams.iter().flat_map(|own| &own.at).map(|place| place.prefix.as_str()).collect();
+            diagnostic =
+                diagnostic.help(format!("the upstreams of gateway.toml are at {}", places.join(", ")));
+        }
+        diagnostics.push(diagnostic);
         return None;
     };
     let strip = upstreams.get(index).and_then(|upstream| upstream.strip.as_deref()).unwrap_or("");
@@ -254,7 +272,7 @@ fn finish(draft: &Draft<'_>, bound: &[Option<(usize, Arc<str>)>], context: Conte
     let names = |wanted: fn(&Source) -> Option<&Box<str>>| -> Box<[Box<str>]> {
         draft.facts.iter().filter_map(|fact| wanted(&fact.source).cloned()).collect()
     };
-    Some(App {
+    let mut app = App {
         name: draft.name.clone(),
         issuer: draft.issuer.clone(),
         hosts: draft.hosts.clone().into(),
@@ -279,7 +297,10 @@ fn finish(draft: &Draft<'_>, bound: &[Option<(usize, Arc<str>)>], context: Conte
         role_claims,
         operations: operations.into(),
         features: draft.features.clone().into(),
-    })
+        required_everywhere: Box::default(),
+    };
+    app.required_everywhere = guard::required_everywhere(&app).into();
+    Some(app)
 }
 
 /// What a requirement is limited to must be there.
