@@ -76,6 +76,21 @@ impl Template {
             })
     }
 
+    /// Whether some path is matched by both templates, were each alone.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let mut pairs = (self.segments.iter(), other.segments.iter());
+        loop {
+            match (pairs.0.next(), pairs.1.next()) {
+                (None, None) => return true,
+                (Some(Segment::Rest(_)), Some(_)) | (Some(_), Some(Segment::Rest(_))) => return true,
+                (None, _) | (_, None) => return false,
+                (Some(Segment::Literal(a)), Some(Segment::Literal(b))) if a != b => return false,
+                (Some(_), Some(_)) => {}
+            }
+        }
+    }
+
     /// Whether every path of this template lies below a prefix of literal segments.
     #[must_use]
     pub fn is_under(&self, prefix: &[Box<str>]) -> bool {

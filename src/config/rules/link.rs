@@ -22,6 +22,7 @@ pub(in super::super) fn link(
     check_names(&drafts, diagnostics);
     check_owners(&drafts, diagnostics);
     check_templates(&drafts, diagnostics);
+    check_shared_routes(&drafts, diagnostics);
     let places = places(context.upstreams);
     let mut builder = RouteTableBuilder::default();
     let mut apps = Vec::new();
@@ -146,6 +147,36 @@ fn check_reach(draft: &Draft<'_>, drafts: &[Draft<'_>], diagnostics: &mut Diagno
                 .at(operation.span, "")
                 .also(draft.name_span, "see its `owns` and `base`"),
             ),
+        }
+    }
+}
+
+/// Apps share whole templates. A literal of one where the other has a parameter would take paths away from it, and
+/// with them its rules.
+fn check_shared_routes(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
+    for draft in drafts {
+        let is_own = |operation: &OperationDraft| {
+            draft.owns.iter().any(|(place, _)| operation.template.is_under(&literals(&place.prefix)))
+        };
+        for operation in draft.operations.iter().filter(|own| !is_own(own)) {
+            let whole = |other: &&Draft<'_>| {
+                other.operations.iter().any(|own| own.template.same_shape(&operation.template))
+            };
+            // Whoever has the whole template too has settled what its own literals take from it.
+            let others = drafts.iter().filter(|other| other.name != draft.name && !whole(other));
+            let theirs = others.flat_map(|other| other.operations.iter().map(move |own| (other, own)));
+            let found = theirs.into_iter().find(|(_, theirs)| theirs.template.meets(&operation.template));
+            let Some((other, theirs)) = found else { continue };
+            let message = format!(
+                "`{}` of `{}` and `{}` of `{}` have paths in common",
+                operation.template, draft.name, theirs.template, other.name
+            );
+            diagnostics.push(
+                Diagnostic::error(code::OVERLAP, message)
+                    .at(operation.span, "some of these paths")
+                    .also(theirs.span, "are some of these")
+                    .help("apps share whole templates only, written alike in both files"),
+            );
         }
     }
 }
