@@ -6,6 +6,8 @@ use super::Draft;
 use crate::fact::{Literal, Source, Type};
 use crate::policy::{Condition, Leaf, Named, Operand, Operator};
 
+mod size;
+
 /// Deepest nesting of `all`, `any` and `not`.
 const DEPTH_MAX: usize = 16;
 
@@ -37,7 +39,7 @@ pub(super) fn when(draft: &mut Draft<'_>, entry: Option<&Entry>, diagnostics: &m
             slot.condition = condition;
         }
     }
-    refuse_circles(draft, &table.entries, diagnostics);
+    size::judge(draft, &table.entries, diagnostics);
     for (index, own) in table.entries.iter().enumerate() {
         let stated =
             draft.conditions.get(index).and_then(|named| negated_stated(draft, &named.condition, false));
@@ -87,6 +89,7 @@ pub(super) fn in_place(
     if let Condition::Named(index) = condition {
         return Some(index);
     }
+    size::judge_one(draft, node, &condition, diagnostics)?;
     let place = draft.place(node.span);
     draft.conditions.push(Named { name: place_name.into(), condition, place });
     Some(draft.conditions.len() - 1)
@@ -101,12 +104,14 @@ pub(super) fn by_name(
 ) -> Option<usize> {
     let found = draft.condition_names.get(name).copied();
     if found.is_none() {
-        let span = text.part(name);
-        diagnostics.push(
+        let span = if name.is_empty() { text.inner() } else { text.part(name) };
+        let mut diagnostic =
             Diagnostic::error(code::UNKNOWN_CONDITION, format!("unknown condition `{name}`"))
-                .at(span, "not declared in [when]")
-                .nearest(span, name, draft.condition_names.keys().map(|key| &**key)),
-        );
+                .at(span, "not declared in [when]");
+        if !diagnostics.is_crowded() {
+            diagnostic = diagnostic.nearest(span, name, draft.condition_names.keys().map(|key| &**key));
+        }
+        diagnostics.push(diagnostic);
     }
     found
 }
@@ -178,6 +183,11 @@ fn text(
 ) -> Option<Condition> {
     let trimmed = text.value.trim();
     if !trimmed.contains(' ') {
+        if trimmed.contains(['=', '<', '>', '\'', '\t']) {
+            let message = "a test is three words with a blank between them: fact, operator, operand";
+            diagnostics.push(Diagnostic::error(code::CONDITION, message).at(text.inner(), ""));
+            return None;
+        }
         let index = by_name(draft, text, trimmed, diagnostics)?;
         return Some(Condition::Named(index));
     }
@@ -192,13 +202,12 @@ fn text(
     let fact = known_fact(draft, text, left, diagnostics);
     let Some(operator) = Operator::parse(word) else {
         let span = text.part(word);
-        diagnostics.push(
-            Diagnostic::error(code::CONDITION, format!("unknown operator `{word}`")).at(span, "").nearest(
-                span,
-                word,
-                Operator::NAMES,
-            ),
-        );
+        // Whoever wrote `==` didn't mean the opposite.
+        let meant = Operator::NAMES
+            .into_iter()
+            .filter(|name| if word == "==" { *name == "=" } else { *name != "!=" || word.contains('!') });
+        let unknown = Diagnostic::error(code::CONDITION, format!("unknown operator `{word}`"));
+        diagnostics.push(unknown.at(span, "").nearest(span, word, meant));
         return None;
     };
     let fact = fact?;
@@ -300,8 +309,17 @@ pub(super) fn literal(text: &str, kind: Type) -> Option<Literal> {
         (!inner.contains('\'')).then(|| inner.to_owned())
     };
     let list = || -> Option<Vec<String>> {
-        let inner = text.strip_prefix('[')?.strip_suffix(']')?.trim();
-        if inner.is_empty() { Some(Vec::new()) } else { inner.split(',').map(quoted).collect() }
+        let mut rest = text.strip_prefix('[')?.strip_suffix(']')?.trim();
+        let mut items = Vec::new();
+        while !rest.is_empty() {
+            let (item, more) = rest.strip_prefix('\'')?.split_once('\'')?;
+            items.push(item.to_owned());
+            rest = match more.trim_start() {
+                "" => "",
+                more => Some(more.strip_prefix(',')?.trim_start()).filter(|more| !more.is_empty())?,
+            };
+        }
+        Some(items)
     };
     Some(match kind {
         Type::String => Literal::Text(quoted(text)?.into()),
@@ -330,49 +348,4 @@ fn refuse_negated(draft: &Draft<'_>, span: Span, fact: usize, diagnostics: &mut 
             .at(span, "an app may read another spelling as the value that is meant to be kept out")
             .help("enumerate what is allowed with `in`"),
     );
-}
-
-fn refuse_circles(draft: &mut Draft<'_>, entries: &[Entry], diagnostics: &mut Diagnostics) {
-    let mut circular = Vec::new();
-    for (index, own) in entries.iter().enumerate() {
-        if reaches(&draft.conditions, index, index, entries.len()) {
-            circular.push((index, own));
-        }
-    }
-    for (index, own) in &circular {
-        if let Some(slot) = draft.conditions.get_mut(*index) {
-            slot.condition = Condition::Any(Vec::new());
-        }
-        let message = format!("condition `{}` rests on itself", own.key);
-        diagnostics.push(Diagnostic::error(code::CONDITION, message).at(own.span, ""));
-    }
-}
-
-/// Whether a condition leads to another in at most `steps` names.
-fn reaches(conditions: &[Named], from: usize, to: usize, steps: usize) -> bool {
-    fn names(condition: &Condition, visit: &mut Vec<usize>) {
-        match condition {
-            Condition::Named(index) => visit.push(*index),
-            Condition::All(parts) | Condition::Any(parts) => parts.iter().for_each(|part| names(part, visit)),
-            Condition::Not(part) => names(part, visit),
-            Condition::Leaf(_) => {}
-        }
-    }
-    let mut seen = vec![from];
-    let mut frontier = vec![from];
-    for _ in 0..=steps {
-        let mut next = Vec::new();
-        for index in frontier {
-            if let Some(named) = conditions.get(index) {
-                names(&named.condition, &mut next);
-            }
-        }
-        if next.contains(&to) {
-            return true;
-        }
-        next.retain(|index| !seen.contains(index));
-        seen.extend(&next);
-        frontier = next;
-    }
-    false
 }
