@@ -63,9 +63,8 @@ pub fn compile(sources: &Sources, carried: Carried<'_>) -> Result<Compiled, Diag
     let tenants_table =
         tables.iter().find(|(_, kind, ..)| *kind == FileKind::Tenants).map(|(_, _, table, _)| table);
     let tenants = tenants_table.map(|table| tenants::read(table, &mut diagnostics)).unwrap_or_default();
-    let issuers: Vec<Arc<str>> = config.issuers.iter().map(|issuer| issuer.name.clone()).collect();
     let outline = tenants.outline();
-    let context = Context { issuers: &issuers, upstreams: &config.upstreams, directory: &outline };
+    let context = Context { issuers: &config.issuers, upstreams: &config.upstreams, directory: &outline };
     let rule_files = tables.iter().filter(|(_, kind, ..)| *kind == FileKind::Rules);
     let drafts: Vec<_> = rule_files
         .clone()

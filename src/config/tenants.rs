@@ -20,6 +20,15 @@ pub(super) struct Setting {
     pub(super) members: Members,
 }
 
+impl Setting {
+    fn described(&self) -> String {
+        match self.members {
+            Members::Tenants => "a set of tenants and organisations".to_owned(),
+            Members::Strings => format!("a {} as it is written", self.kind),
+        }
+    }
+}
+
 /// What the strings of a set are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Members {
@@ -189,6 +198,24 @@ impl Draft<'_> {
                 );
                 continue;
             };
+            let meaning = |setting: &Setting| (setting.kind, setting.members);
+            let other =
+                wanted.iter().find(|two| two.name == setting.name && meaning(two) != meaning(setting));
+            if let Some(other) = other {
+                let message = format!(
+                    "`{}` is {} to `{}` and {} to `{}`",
+                    own.key,
+                    setting.described(),
+                    setting.app,
+                    other.described(),
+                    other.app
+                );
+                diagnostics.push(
+                    Diagnostic::error(code::TYPES, message)
+                        .at(own.span, "one value can't be both")
+                        .help("give it another name in one of the two apps"),
+                );
+            }
             if let Some(value) = self.value(&own.value, setting, diagnostics) {
                 found.insert(own.key.as_str().into(), value);
             }
@@ -252,14 +279,15 @@ impl Draft<'_> {
         for text in texts {
             match self.ids_of(text.value) {
                 Some(ids) => items.extend_from_slice(ids),
-                None => diagnostics.push(
-                    Diagnostic::error(
-                        code::UNKNOWN_TENANT,
-                        format!("`{}` names no tenant or organisation", text.value),
-                    )
-                    .at(text.inner(), "not a row of this file")
-                    .nearest(text.inner(), text.value, self.names()),
-                ),
+                None => {
+                    let message = format!("`{}` names no tenant or organisation", text.value);
+                    let mut diagnostic = Diagnostic::error(code::UNKNOWN_TENANT, message)
+                        .at(text.inner(), "not a row of this file");
+                    if !diagnostics.is_crowded() {
+                        diagnostic = diagnostic.nearest(text.inner(), text.value, self.names());
+                    }
+                    diagnostics.push(diagnostic);
+                }
             }
         }
         Literal::set(items)

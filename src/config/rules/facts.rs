@@ -48,6 +48,15 @@ fn declare_all<'n>(
     diagnostics: &mut Diagnostics,
 ) {
     for own in &table.entries {
+        if namespace == "token" && (own.key.contains('.') || own.key.is_empty()) {
+            let message = format!("`{}` would be read as a path of claims, one in the other", own.key);
+            diagnostics.push(
+                Diagnostic::error(code::BAD_VALUE, message)
+                    .at(own.span, "a claim's name has no dot here")
+                    .help("leave the quotes out if that is what is meant"),
+            );
+            continue;
+        }
         let path = if path.is_empty() { own.key.clone() } else { format!("{path}.{}", own.key) };
         match &own.value.value {
             Raw::Table(inner) if inner.get("type").is_none_or(|kind| kind.value.as_table().is_some()) => {
@@ -167,6 +176,10 @@ pub(super) fn roles_fact(
     let found = draft.fact_names.get(text.value).copied();
     let fact = found.and_then(|index| Some((index, draft.facts.get(index)?)));
     match fact {
+        Some((_, fact)) if fact.default.is_some() => diagnostics.push(
+            Diagnostic::error(code::TYPES, "a default would give roles to whoever has none")
+                .at(text.inner(), format!("`{}` has a default", fact.name)),
+        ),
         Some((index, fact))
             if matches!(fact.source, Source::Token(_)) && matches!(fact.kind, Type::Set | Type::String) =>
         {

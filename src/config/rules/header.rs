@@ -12,6 +12,7 @@ use crate::fact::{Fact, Source, Type};
 use crate::plumbing::Place;
 use crate::policy::{Requirement, StepUp, TenantRule, TokenHandling};
 use crate::request::{CanonicalPath, Host};
+use crate::token::IssuerKind;
 
 /// Reads what the app is. `None` if it has no name or issuer.
 pub(super) fn read<'n>(
@@ -39,9 +40,9 @@ pub(super) fn read<'n>(
                 .at(name.inner(), ""),
         );
     }
-    let known = context.issuers.iter().find(|known| ***known == *issuer.value).cloned();
+    let known = context.issuers.iter().find(|known| *known.name == *issuer.value);
     if known.is_none() {
-        let names = context.issuers.iter().map(|name| &**name);
+        let names = context.issuers.iter().map(|known| &*known.name);
         diagnostics.push(
             Diagnostic::error(code::UNKNOWN_ISSUER, format!("unknown issuer `{}`", issuer.value))
                 .at(issuer.inner(), "gateway.toml has no such [issuers] row")
@@ -55,7 +56,8 @@ pub(super) fn read<'n>(
         base,
         owns,
         shared_with: shared_with.iter().map(|text| (text.value.into(), text.inner())).collect(),
-        issuer: known.unwrap_or_else(|| issuer.value.into()),
+        issuer: known.map_or_else(|| issuer.value.into(), |known| known.name.clone()),
+        issuer_kind: known.map_or(IssuerKind::Oidc, |known| known.kind),
         roles_fact: None,
         tenant: None,
         isolation: None,
@@ -67,6 +69,7 @@ pub(super) fn read<'n>(
         requirements: Vec::new(),
         permissions: Vec::new(),
         resources: Vec::new(),
+        resource_names: HashMap::new(),
         roles: Vec::new(),
         features: Vec::new(),
         operations: Vec::new(),
@@ -84,7 +87,15 @@ fn is_name(text: &str) -> bool {
 }
 
 fn hosts(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Vec<Box<str>> {
-    let texts = fields.take("hosts").and_then(|node| node.texts(diagnostics)).unwrap_or_default();
+    let node = fields.take("hosts");
+    let texts = node.and_then(|node| node.texts(diagnostics)).unwrap_or_default();
+    if let (Some(node), true) = (node, texts.is_empty()) {
+        diagnostics.push(
+            Diagnostic::error(code::BAD_VALUE, "`hosts` names no host")
+                .at(node.span, "")
+                .help("leave it out if the app answers to every host"),
+        );
+    }
     let mut hosts = Vec::new();
     for text in texts {
         match Host::parse(text.value) {
@@ -257,7 +268,12 @@ pub(super) fn tenant(
     let isolation = fields.entry("isolation");
     let Some(node) = fields.require("tenant", start, diagnostics) else { return };
     match &node.value {
-        Raw::Text(..) => constant(draft, node, context, diagnostics),
+        Raw::Text(..) => {
+            constant(draft, node, context, diagnostics);
+            if isolation.is_some() {
+                isolate(draft, node.span, isolation, diagnostics);
+            }
+        }
         Raw::Table(table) => {
             let mut inner = Fields::new(table);
             let from = inner.require("from", node.span, diagnostics).and_then(|from| from.texts(diagnostics));

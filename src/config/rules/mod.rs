@@ -19,17 +19,18 @@ use super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::lines::Lines;
 use super::raw::{Entry, Fields, Table, Text};
 use crate::fact::{Fact, Source, Type};
-use crate::plumbing::{Place, UpstreamConfig};
+use crate::plumbing::{IssuerConfig, Place, UpstreamConfig};
 use crate::policy::{Named, Permission, PermissionId, Requirement, Role, TenantRule, TokenHandling};
 use crate::route::{Template, Verb};
 use crate::tenant::Directory;
+use crate::token::IssuerKind;
 
 pub(super) use link::{link, settings};
 
 /// What a rule file may refer to outside itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'c> {
-    pub(super) issuers: &'c [Arc<str>],
+    pub(super) issuers: &'c [IssuerConfig],
     pub(super) upstreams: &'c [UpstreamConfig],
     pub(super) directory: &'c Directory,
 }
@@ -44,6 +45,7 @@ pub(super) struct Draft<'n> {
     pub(super) owns: Vec<(Place, Span)>,
     pub(super) shared_with: Vec<(Box<str>, Span)>,
     issuer: Arc<str>,
+    issuer_kind: IssuerKind,
     roles_fact: Option<usize>,
     tenant: Option<TenantRule>,
     isolation: Option<usize>,
@@ -55,6 +57,7 @@ pub(super) struct Draft<'n> {
     requirements: Vec<RequirementDraft>,
     permissions: Vec<(PermissionId, Permission)>,
     resources: Vec<ResourceDraft>,
+    resource_names: HashMap<Box<str>, usize>,
     roles: Vec<Role>,
     features: Vec<Box<str>>,
     pub(super) operations: Vec<OperationDraft>,
@@ -142,6 +145,10 @@ impl Draft<'_> {
         self.lines.place(span)
     }
 
+    fn resource(&self, name: &str) -> Option<&ResourceDraft> {
+        self.resource_names.get(name).and_then(|index| self.resources.get(*index))
+    }
+
     /// Index of a fact, declaring `path.*` and `client.ip` on first use.
     fn fact(&mut self, name: &str) -> Option<usize> {
         if let Some(index) = self.fact_names.get(name) {
@@ -196,7 +203,9 @@ impl Draft<'_> {
             );
             return None;
         };
-        match Template::parse(&join(&self.base, path)) {
+        // Without this a base and a path would run together: `/calling` and `calls` into `/callingcalls`.
+        let joined = if path.starts_with('/') { join(&self.base, path) } else { String::new() };
+        match Template::parse(&joined) {
             Ok(template) => Some((verb, template)),
             Err(error) => {
                 let span = if path.is_empty() { text.inner() } else { text.part(path) };
@@ -236,11 +245,9 @@ fn check_order(table: &Table, diagnostics: &mut Diagnostics) {
     };
     let first = |keys: &[&str]| keys.iter().flat_map(|key| starts(key)).map(|entry| entry.span).min();
     let Some(grants) = first(&["resource", "matrix", "role"]) else { return };
-    let guards = GUARDS.iter().chain(&["never", "reading"]).filter_map(|key| table.get(key));
+    let guards = GUARDS.iter().chain(&["never", "reading", "tenant"]).filter_map(|key| table.get(key));
     for entry in guards {
-        let inner = entry.value.as_table().map_or(&[][..], |inner| &inner.entries);
-        let late = std::iter::once(entry).chain(inner).find(|own| own.span > grants);
-        if let Some(own) = late {
+        if let Some(own) = first_after(entry, grants) {
             report_order(
                 own.span,
                 grants,
@@ -248,6 +255,11 @@ fn check_order(table: &Table, diagnostics: &mut Diagnostics) {
                 diagnostics,
             );
         }
+    }
+    // Written with dotted keys a file could still say at its end who it is for, and on which hosts.
+    for own in table.entries.iter().filter(|own| own.span > grants && own.value.as_table().is_none()) {
+        let message = format!("`{}` says what the app is, so it stands before the first grant", own.key);
+        report_order(own.span, grants, &message, diagnostics);
     }
     let scoped = |entry: &&Entry| {
         let inner = entry.value.as_table().map_or(&[][..], |inner| &inner.entries);
@@ -263,6 +275,13 @@ fn check_order(table: &Table, diagnostics: &mut Diagnostics) {
             diagnostics,
         );
     }
+}
+
+/// An entry, or the first one anywhere in it, that stands after a place.
+fn first_after(entry: &Entry, place: Span) -> Option<&Entry> {
+    let inner = entry.value.as_table().map_or(&[][..], |inner| &inner.entries);
+    let late = (entry.span > place).then_some(entry);
+    late.or_else(|| inner.iter().find_map(|own| first_after(own, place)))
 }
 
 fn report_order(late: Span, first: Span, message: &str, diagnostics: &mut Diagnostics) {

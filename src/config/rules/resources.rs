@@ -1,6 +1,6 @@
 //! What is protected: resources with their scopes, features with their routes, and what is public.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::super::raw::{Entry, Fields, Node, Table, Text};
@@ -47,8 +47,10 @@ pub(super) fn features(
         (None, None) => return,
         (rows, lines) => (rows.unwrap_or(&empty), lines.unwrap_or(&empty)),
     };
+    let by_name: HashMap<&str, &Entry> = lines.entries.iter().map(|line| (&*line.key, line)).collect();
+    let named: HashSet<&str> = rows.entries.iter().map(|row| &*row.key).collect();
     for row in rows.entries.iter().filter(|row| row.key != "columns") {
-        let Some(line) = lines.get(&row.key) else {
+        let Some(line) = by_name.get(&*row.key) else {
             let message = format!("`{}` has no line in [routes]", row.key);
             diagnostics.push(
                 Diagnostic::error(code::MATRIX, message).at(row.span, "which operations is it?").nearest(
@@ -65,7 +67,7 @@ pub(super) fn features(
             operations(draft, &line.value, id, diagnostics);
         }
     }
-    for line in lines.entries.iter().filter(|line| rows.get(&line.key).is_none()) {
+    for line in lines.entries.iter().filter(|line| !named.contains(&*line.key)) {
         let message = format!("`{}` has no row in [matrix]", line.key);
         diagnostics.push(Diagnostic::error(code::MATRIX, message).at(line.span, "who has it?").nearest(
             line.span,
@@ -120,7 +122,7 @@ fn declare(
     scopes: &[(&str, Span)],
     diagnostics: &mut Diagnostics,
 ) -> Vec<PermissionId> {
-    if let Some(other) = draft.resources.iter().find(|own| *own.name == *resource) {
+    if let Some(other) = draft.resource(resource) {
         diagnostics.push(
             Diagnostic::error(code::DUPLICATE, format!("`{resource}` is declared twice"))
                 .at(span, "again here")
@@ -151,6 +153,7 @@ fn declare(
         ids.push(id);
     }
     let scopes = scopes.iter().zip(&ids).map(|((scope, _), id)| ((*scope).into(), *id)).collect();
+    draft.resource_names.insert(resource.into(), draft.resources.len());
     draft.resources.push(ResourceDraft { name: resource.into(), span, reserved, scopes });
     ids
 }

@@ -7,6 +7,7 @@ use super::{Draft, conditions};
 use crate::fact::Source;
 use crate::policy::{Grant, PermissionId, Role, TenantRule};
 use crate::spelling;
+use crate::token::IssuerKind;
 
 /// The role of every verified principal that `require` lets in.
 pub(super) const ANYONE: &str = "anyone";
@@ -54,6 +55,7 @@ pub(super) fn read(
         };
         roles.sort_by_key(rank);
     }
+    check_words(&roles, diagnostics);
     check_only(draft, &roles, diagnostics);
     check_claims(&roles, diagnostics);
     draft.roles = roles.into_iter().map(|role| finish(draft, role)).collect();
@@ -88,11 +90,12 @@ fn check_column_order(
     diagnostics: &mut Diagnostics,
 ) {
     let Some(matrix) = matrix else { return };
-    let limits = own.value.as_table().and_then(|table| table.get("only").or(table.get("claim")));
-    if let Some(limit) = limits
-        && own.span > matrix.span
-        && columns.iter().any(|column| column.value == own.key)
-    {
+    if !columns.iter().any(|column| column.value == own.key) {
+        return;
+    }
+    let limits = own.value.as_table().map_or(&[][..], |table| &table.entries).iter();
+    let limits = limits.filter(|limit| matches!(limit.key.as_str(), "claim" | "only"));
+    for limit in limits.filter(|limit| limit.span > matrix.span) {
         diagnostics.push(
             Diagnostic::error(
                 code::ORDER,
@@ -178,7 +181,7 @@ fn terms(
     let mut excluded = Vec::new();
     for text in &texts {
         if let Some(name) = text.value.strip_prefix('!') {
-            if draft.resources.iter().any(|own| *own.name == *name) {
+            if draft.resource(name).is_some() {
                 excluded.push(name.to_owned());
             } else {
                 report_resource(draft, *text, name, diagnostics);
@@ -190,10 +193,16 @@ fn terms(
             None => (text.value.trim(), Vec::new()),
             Some((name, list)) => (name.trim(), named(draft, *text, list, diagnostics)),
         };
-        if name.contains(" until ") {
+        if text.value.contains(" until ") {
             diagnostics.push(
                 Diagnostic::error(code::NOT_SUPPORTED, "`until` is not supported yet").at(text.inner(), ""),
             );
+            continue;
+        }
+        // The nearest resource is no help here: it would be the grant without its condition.
+        if name.ends_with(" if") || name.contains(" unless ") {
+            let message = format!("`{name}` isn't `resource if condition, condition`");
+            diagnostics.push(Diagnostic::error(code::CONDITION, message).at(text.inner(), ""));
             continue;
         }
         let conditions: Box<[usize]> = only.into_iter().chain(conditions).collect();
@@ -221,10 +230,19 @@ fn expand(
             |own: &&super::ResourceDraft| !own.reserved && !excluded.iter().any(|name| **name == *own.name);
         return draft.resources.iter().filter(open).filter_map(of).collect();
     }
-    let Some(resource) = draft.resources.iter().find(|own| *own.name == *name) else {
+    let Some(resource) = draft.resource(name) else {
         report_resource(draft, text, name, diagnostics);
         return Vec::new();
     };
+    if resource.reserved {
+        diagnostics.push(
+            Diagnostic::error(code::BAD_VALUE, format!("`{name}` is reserved, so nobody is granted it"))
+                .at(text.part(name), "")
+                .also(resource.span, "reserved here")
+                .help("remove `reserved` from the resource first, if it is in use now"),
+        );
+        return Vec::new();
+    }
     match of(resource) {
         Some(_) if excluded.iter().any(|own| **own == *name) => Vec::new(),
         Some(id) => vec![id],
@@ -243,8 +261,10 @@ fn expand(
 fn report_resource(draft: &Draft<'_>, text: Text<'_>, name: &str, diagnostics: &mut Diagnostics) {
     let span = if name.is_empty() { text.inner() } else { text.part(name) };
     let mut diagnostic = Diagnostic::error(code::UNKNOWN_RESOURCE, format!("unknown resource `{name}`"))
-        .at(span, "not declared in [resource]")
-        .nearest(span, name, draft.resources.iter().map(|own| &*own.name));
+        .at(span, "not declared in [resource]");
+    if !diagnostics.is_crowded() {
+        diagnostic = diagnostic.nearest(span, name, draft.resources.iter().map(|own| &*own.name));
+    }
     let near = diagnostic.suggestion.as_ref().map(|(_, near)| near.clone());
     if let Some(own) = draft.resources.iter().find(|own| near.as_deref() == Some(&own.name)) {
         diagnostic = diagnostic.also(own.span, "a similar resource is declared here");
@@ -280,7 +300,7 @@ fn cells(
             diagnostics.push(Diagnostic::error(code::MATRIX, message).at(row.value.span, ""));
             continue;
         }
-        let resource = draft.resources.iter().find(|own| *own.name == *row.key);
+        let resource = draft.resource(&row.key);
         let id =
             resource.and_then(|own| own.scopes.iter().find(|(scope, _)| **scope == *USE)).map(|(_, id)| *id);
         for (cell, column) in cells.iter().zip(columns) {
@@ -309,11 +329,28 @@ fn cells(
     }
 }
 
+/// A role's name and what a token calls it are words: an empty string in a token must mean nothing.
+fn check_words(roles: &[RoleDraft], diagnostics: &mut Diagnostics) {
+    let plain = |word: &str| !word.is_empty() && word.trim() == word && !word.chars().any(char::is_control);
+    for role in roles {
+        if let Some(odd) = std::iter::once(&role.name).chain(&role.claims).find(|word| !plain(word)) {
+            let message = format!("`{odd}` can't be a role's name or what a token calls it");
+            diagnostics
+                .push(Diagnostic::error(code::BAD_VALUE, message).at(role.span, "empty, or not plain text"));
+        }
+    }
+}
+
 fn check_only(draft: &Draft<'_>, roles: &[RoleDraft], diagnostics: &mut Diagnostics) {
-    let Some(TenantRule::From { sources, .. }) = &draft.tenant else { return };
     let of_token =
         |index: &usize| draft.facts.get(*index).is_some_and(|fact| matches!(fact.source, Source::Token(_)));
-    if sources.iter().all(of_token) {
+    let always_the_callers_own = match &draft.tenant {
+        None => return,
+        // Entra signs for every organisation that tenants.toml knows, and each of them names its own users' roles.
+        Some(TenantRule::Constant(_)) => draft.issuer_kind != IssuerKind::Entra,
+        Some(TenantRule::From { sources, .. }) => sources.iter().all(of_token),
+    };
+    if always_the_callers_own {
         return;
     }
     for role in roles.iter().filter(|role| role.only.is_none() && *role.name != *ANYONE) {

@@ -1,5 +1,7 @@
 //! Seeded mistakes in the shipped files: each is found at its exact token, with the suggestion where one is near.
 
+mod small;
+
 use gatewarden::config::{Carried, Span, compile};
 
 use super::{rendered, shipped};

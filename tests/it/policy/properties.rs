@@ -122,8 +122,11 @@ impl Policy {
             text.push_str(&format!("[role.role{index}]\n"));
             only.iter().for_each(|test| text.push_str(&format!("only = \"c{test}\"\n")));
             for (scope, terms) in SCOPES.iter().zip(scopes) {
+                // Naming what is reserved is a mistake of its own.
+                let open = |term: &&Term| !matches!(term, Term::Resource(own, _) if self.resources[*own].0);
                 let terms: Vec<_> = terms
                     .iter()
+                    .filter(open)
                     .map(|term| match term {
                         Term::All => "\"*\"".to_owned(),
                         Term::Not(resource) => format!("\"!r{resource}\""),
@@ -151,7 +154,7 @@ impl Policy {
             let excluded = terms.iter().any(|term| matches!(term, Term::Not(own) if *own == resource));
             let matches = |term: &Term| match term {
                 Term::All => !reserved,
-                Term::Resource(own, tests) => *own == resource && tests.iter().all(holds),
+                Term::Resource(own, tests) => !reserved && *own == resource && tests.iter().all(holds),
                 Term::Not(_) => false,
             };
             !excluded && only.iter().all(holds) && terms.iter().any(matches)

@@ -374,6 +374,9 @@ fn a_requirement_may_ask_for_a_stronger_log_in_instead_of_refusing() {
             .replacen("issuer = \"keycloak\"", "issuer = \"entra\"", 1)
             .replacen("roles = \"set\"\n", "roles = \"set\"\nacrs = \"set\"\n", 1)
             .replacen("[resource.list]", &strong, 1)
+            .replacen("[role.boss]\n", "[role.boss]\nonly = \"home\"\n", 1)
+            .replacen("[when]\n", "[when]\nhome = \"token.tid in tenant.ids\"\n", 1)
+            .replacen("acrs = \"set\"\n", "acrs = \"set\"\ntid = \"string\"\n", 1)
     };
     let challenge = |rules: &str, claims: Value| {
         let Value::Object(claims) = claims else { panic!("claims are an object") };
