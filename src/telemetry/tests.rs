@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{HeaderValue, Method};
 
@@ -211,20 +211,4 @@ fn check_syntax(text: &str) {
         let stem = ["_bucket", "_sum", "_count"].iter().find_map(|end| family.strip_suffix(end));
         assert!(described.contains(family) || stem.is_some_and(|stem| described.contains(stem)), "{line}");
     }
-}
-
-/// Not a benchmark, a fence: a lock or an allocation a request would be several times this.
-#[test]
-#[ignore = "a measurement: run it alone, in release"]
-fn a_known_label_set_costs_well_under_a_microsecond() {
-    let metrics = Metrics::new(Mode::Run).unwrap();
-    let one = outcome();
-    metrics.observe(&one);
-    let start = Instant::now();
-    for _ in 0..1_000_000 {
-        metrics.observe(std::hint::black_box(&one));
-    }
-    let each = start.elapsed() / 1_000_000;
-    assert!(each < Duration::from_micros(1), "{each:?}");
-    println!("{each:?} a request");
 }
