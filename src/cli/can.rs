@@ -17,7 +17,7 @@ pub struct Args {
     #[command(flatten)]
     stated: Stated,
     /// Print everything that the role may do
-    #[arg(long, requires_all = ["app", "roles"], conflicts_with_all = ["method", "path"])]
+    #[arg(long, requires_all = ["app", "roles"], conflicts_with_all = ["method", "path", "with", "tenant", "anonymous", "token"])]
     list: bool,
     /// Say nothing, only exit
     #[arg(long, short)]
@@ -113,9 +113,11 @@ fn list(snapshot: &Snapshot, stated: &Stated) -> Result<(Exit, String), Unposed>
         let held: Vec<_> =
             candidates.iter().filter(|own| stated.roles.iter().any(|role| **role == *own.role)).collect();
         let texts: Vec<_> = held.iter().map(|own| own.text()).collect();
-        let conditions: Vec<_> =
+        let mut conditions: Vec<_> =
             held.iter().zip(&texts).map(|(own, text)| text.strip_prefix(&*own.role).unwrap_or("")).collect();
-        let condition = if conditions.contains(&"") { "" } else { conditions.first().copied().unwrap_or("") };
+        conditions.sort_unstable();
+        conditions.dedup();
+        let condition = if conditions.contains(&"") { String::new() } else { conditions.join(", or") };
         if !held.is_empty() {
             lines.push(format!("{:<7} {}{condition}", operation.verb.as_str(), operation.template));
         }

@@ -156,6 +156,21 @@ fn can_lists_what_a_role_may_do() {
     );
     assert!(listed.lines().all(|line| line.starts_with("GET ")), "{listed}");
     says(&["can", "--app", "connect", "--role", "Restricted", "--list"], 1, &[]);
+    // What a list doesn't take into account isn't taken without a word.
+    for more in [["--tenant", "acme-retail"], ["--with", "token.tenant=acme"]] {
+        says(&[&["can", "--app", "connect", "--role", "Owner", "--list"], &more[..]].concat(), 2, &[]);
+    }
+    let both = [
+        "can",
+        "--app",
+        "calling",
+        "--role",
+        "Customer Admins",
+        "--role",
+        "Customer ReadOnly Users",
+        "--list",
+    ];
+    says(&both, 0, &["GET     /calling/calls if home, or if reader"]);
 }
 
 #[test]
