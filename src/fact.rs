@@ -233,6 +233,14 @@ pub fn is_node(text: &str) -> bool {
         && text.matches('/').count() <= 2
 }
 
+/// Networks as files write them. Addresses are compared in their plain form, so that a network of IPv4 addresses
+/// written as IPv6 ones would hold none; it is no network here.
+#[must_use]
+pub fn network(text: &str) -> Option<IpNet> {
+    let mapped = |net: &IpNet| net.addr() != net.addr().to_canonical();
+    text.parse().ok().filter(|net| !mapped(net))
+}
+
 /// Where a fact's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {

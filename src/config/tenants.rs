@@ -248,9 +248,9 @@ impl Draft<'_> {
                 let texts = node.texts(diagnostics)?;
                 let mut nets = Vec::new();
                 for text in texts {
-                    match text.value.parse() {
-                        Ok(net) => nets.push(net),
-                        Err(_) => {
+                    match crate::fact::network(text.value) {
+                        Some(net) => nets.push(net),
+                        None => {
                             let message = format!("`{}` is no network", text.value);
                             diagnostics.push(
                                 Diagnostic::error(code::BAD_VALUE, message)

@@ -329,7 +329,7 @@ pub(super) fn literal(text: &str, kind: Type) -> Option<Literal> {
         Type::Set => Literal::set(list()?.into_iter().map(Into::into).collect()),
         Type::Ip => Literal::Ip(quoted(text)?.parse().ok()?),
         Type::Nets => {
-            let nets: Option<Vec<_>> = list()?.iter().map(|net| net.parse().ok()).collect();
+            let nets: Option<Vec<_>> = list()?.iter().map(|net| crate::fact::network(net)).collect();
             Literal::Nets(nets?.into())
         }
     })

@@ -151,8 +151,15 @@ fn default(draft: &mut Draft<'_>, fact: usize, node: &Node, diagnostics: &mut Di
         }),
         _ => None,
     };
+    // The default is sent on as the header's value, so it has to be one.
+    let sendable = |standing: &Default, source: &Source| match (standing, source) {
+        (Default::Literal(Literal::Text(text)), Source::Header(_)) => {
+            text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+        }
+        _ => true,
+    };
     match (standing, draft.facts.get_mut(fact)) {
-        (Some(standing), Some(fact)) => fact.default = Some(standing),
+        (Some(standing), Some(fact)) if sendable(&standing, &fact.source) => fact.default = Some(standing),
         _ => {
             let message = format!("this can't stand for an absent `{name}`");
             let help = "a value of the fact's type, `'text'` in quotes of its own, or another fact without a default";

@@ -138,7 +138,19 @@ fn check_reach(draft: &Draft<'_>, drafts: &[Draft<'_>], diagnostics: &mut Diagno
                     .at(operation.span, "")
                     .also(owner.name_span, "its owner"),
             ),
-            Some(_) => {}
+            Some(owner) => {
+                let opened = |own: &&OperationDraft| {
+                    own.public && own.verb == operation.verb && own.template.same_shape(&operation.template)
+                };
+                if let Some(public) = owner.operations.iter().find(opened) {
+                    let message = format!("`{route}` is public, so `{}` can't guard it", draft.name);
+                    diagnostics.push(
+                        Diagnostic::error(code::DUPLICATE, message)
+                            .at(operation.span, "guarded here")
+                            .also(public.span, "public without any role"),
+                    );
+                }
+            }
             None => diagnostics.push(
                 Diagnostic::error(
                     code::OVERLAP,

@@ -178,6 +178,33 @@ fn apps_share_whole_templates_only() {
 }
 
 #[test]
+fn what_its_owner_made_public_no_other_app_can_guard() {
+    let out = all_told(&set(SHOP, &TILL.replace("GET /shop/orders", "GET /shop/open"), TENANTS));
+    assert!(out.contains("is public, so `till` can't guard it"), "{out}");
+}
+
+/// Addresses are compared in their plain form: such a network held nobody, and under `not` everybody.
+#[test]
+fn a_network_is_written_in_the_form_that_addresses_are_compared_in() {
+    let rule = |net: &str| format!("near = \"client.ip within ['{net}']\"\ngold =");
+    refused("gold =", &rule("::ffff:10.0.0.0/104"), "GW3007");
+    assert!(!told("gold =", &rule("10.0.0.0/8")).contains("GW"));
+    let shop = SHOP.replacen("[when]", "[facts.tenant]\nnear = \"nets\"\n[when]", 1);
+    let row = format!("{TENANTS}[tenant.acme.settings]\nnear = [\"::ffff:10.0.0.0/104\"]\n");
+    let out = all_told(&set(&shop, TILL, &row));
+    assert!(out.contains("`::ffff:10.0.0.0/104` is no network"), "{out}");
+}
+
+#[test]
+fn a_default_that_is_sent_on_is_a_header_value() {
+    refused(
+        "x-view = \"string\"",
+        "x-view = { type = \"string\", default = \"'\u{e9}'\" }",
+        "can't stand for",
+    );
+}
+
+#[test]
 fn nothing_that_is_written_is_taken_for_its_absence() {
     refused("issuer =", "hosts = []\nissuer =", "`hosts` names no host");
     refused("tenant = \"acme\"", "tenant = \"acme\"\nisolation = \"upstrem\"", "did you mean `upstream`?");
