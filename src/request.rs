@@ -348,8 +348,9 @@ impl<'r> Credential<'r> {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Ok(Self::Foreign);
         }
-        let is_token68 =
-            |b: u8| b.is_ascii_alphanumeric() | matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+        let is_token68 = |b: u8| {
+            b.is_ascii_alphabetic() | matches!(b, b'-'..=b'9') | matches!(b, b'_' | b'~' | b'+' | b'=')
+        };
         // Every byte is looked at, good or bad: a loop without a way out is done many bytes at a time.
         let is_plain = token.bytes().fold(true, |plain, byte| plain & is_token68(byte));
         if !token.is_empty() && is_plain { Ok(Self::Bearer(token)) } else { Err(Malformed::Authorization) }
