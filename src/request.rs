@@ -250,7 +250,9 @@ impl<'r> Query<'r> {
 /// Whether a server might take `name` for `key`: case aside, or as an element of an array or object.
 fn reads_alike(name: &str, key: &str) -> bool {
     let stem = name.split(['[', '.', '\0', ' ']).next().unwrap_or(name);
-    stem.eq_ignore_ascii_case(key) || name.trim().eq_ignore_ascii_case(key)
+    // PHP reads `a.b`, `a b` and `a[b` as `a_b`.
+    let plain = |byte: u8| if b"[. ".contains(&byte) { b'_' } else { byte.to_ascii_lowercase() };
+    stem.eq_ignore_ascii_case(key) || name.trim().bytes().map(plain).eq(key.bytes().map(plain))
 }
 
 fn decode_form(text: &str) -> Result<Cow<'_, str>, Malformed> {
@@ -469,6 +471,11 @@ mod tests {
         ] {
             assert_eq!(get(raw, "view"), Err(Malformed::QueryAmbiguous), "{raw}");
         }
+        for raw in ["at_view=1&at.view=2", "at_view=1&at%20view=2", "At+View=2", "at%5Bview=2", "+at_view=2"]
+        {
+            assert_eq!(get(raw, "at_view"), Err(Malformed::QueryAmbiguous), "{raw}");
+        }
+        assert_eq!(get("at_view=1&at-view=2&atview=3", "at_view"), Ok(Some("1".into())));
         assert!(Query::parse("a#b").is_err());
     }
 
