@@ -192,7 +192,7 @@ impl Reloader {
         let settled = began.elapsed();
         let found = sources::fingerprint(&reading);
         match self.machine.judge(trigger, &found) {
-            Step::Nothing => return Reloaded::Unchanged,
+            Step::Nothing => return self.unchanged(trigger),
             Step::Reverted => return self.revert(),
             Step::Compile => {}
         }
@@ -267,7 +267,7 @@ impl Reloader {
         };
         let mut status = (*self.board.read()).clone();
         tracing::error!(
-            disk = short(refusal.hash.as_deref().unwrap_or("unreadable")),
+            disk = refusal.hash.as_deref().map_or("unreadable", short),
             live = short(&status.hash),
             rev = status.revision,
             errors = refusal.errors,
@@ -280,6 +280,20 @@ impl Reloader {
         status.rejected = Some(refusal.clone());
         self.board.show(status);
         Reloaded::Rejected(refusal)
+    }
+
+    /// Who sent a signal has no other answer than the log.
+    fn unchanged(&self, trigger: Trigger) -> Reloaded {
+        if matches!(trigger, Trigger::Signal | Trigger::Admin) {
+            let status = self.board.read();
+            tracing::info!(
+                rev = status.revision,
+                live = short(&status.hash),
+                trigger = trigger.as_str(),
+                "rules unchanged"
+            );
+        }
+        Reloaded::Unchanged
     }
 
     fn revert(&mut self) -> Reloaded {

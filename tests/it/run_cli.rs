@@ -79,6 +79,9 @@ fn a_hangup_reads_the_files_again() {
     process.until("trigger=\"signal\"");
     process.files.write("rules/desk.toml", RULES);
     process.until("stand on disk again");
+    // Who signals has no other answer than the log, also where nothing changed.
+    process.signal("HUP");
+    process.until("rules unchanged");
 }
 
 /// An application that answers once it is told to, and says when it was asked.
