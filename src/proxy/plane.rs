@@ -102,10 +102,12 @@ impl Plane {
         let most = if is_proxy { limits.connections } else { limits.connections_per_client };
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.total >= limits.connections {
+            self.metrics.connection_refused("connections");
             return None;
         }
         let of_client = connections.per_client.entry(address).or_default();
         if *of_client >= most {
+            self.metrics.connection_refused("connections-per-client");
             return None;
         }
         *of_client += 1;

@@ -42,6 +42,7 @@ pub struct Metrics {
     jwks_success: Family<IntGauge>,
     jwks_failures: Family<IntCounter>,
     connections: IntGauge,
+    connections_refused: Family<IntCounter>,
     in_flight: IntGauge,
     pub(super) labels: Labels,
 }
@@ -145,6 +146,7 @@ impl Metrics {
             jwks_success: made.family(JWKS_SUCCESS)?,
             jwks_failures: made.family(JWKS_FAILURES)?,
             connections: made.gauge(CONNECTIONS)?,
+            connections_refused: made.family(CONNECTIONS_REFUSED)?,
             in_flight: made.gauge(IN_FLIGHT)?,
             labels: Labels {
                 tenants: Bounded::new("tenant", TENANTS_MAX),
@@ -170,6 +172,9 @@ impl Metrics {
                 let _ = self.reloads.get(&[result, trigger.as_str()]);
             }
         }
+        for limit in ["connections", "connections-per-client"] {
+            let _ = self.connections_refused.get(&[limit]);
+        }
         for bounded in self.labels.all() {
             let _ = self.overflow.get(&[bounded.label]);
         }
@@ -184,6 +189,11 @@ impl Metrics {
     pub fn connection(&self) -> Counted {
         self.connections.inc();
         Counted(self.connections.clone())
+    }
+
+    /// A connection was closed unheard, because of this limit.
+    pub fn connection_refused(&self, limit: &'static str) {
+        count(&self.connections_refused, &[limit]);
     }
 
     /// A request in flight, for as long as the result lives.
@@ -427,4 +437,9 @@ const JWKS_FAILURES: Spec = spec(
     &["issuer"],
 );
 const CONNECTIONS: Spec = spec("gatewarden_connections", "Open client connections.", &[]);
+const CONNECTIONS_REFUSED: Spec = spec(
+    "gatewarden_connections_refused_total",
+    "Client connections that were closed unheard, by the limit that was reached.",
+    &["limit"],
+);
 const IN_FLIGHT: Spec = spec("gatewarden_requests_in_flight", "Requests that have not ended.", &[]);
