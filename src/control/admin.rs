@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
@@ -210,11 +210,15 @@ fn readyz(admin: &Admin, query: Option<&str>) -> Response<Full<Bytes>> {
     let state = if status.rejected.is_some() { "what stands on disk was rejected" } else { "as on disk" };
     let mut lines = vec![word.to_owned(), format!("rules: revision {}, {state}", status.revision)];
     lines.extend((admin.keys)().iter().map(|(name, keys)| match keys.last_success {
-        Some(when) => format!("keys of {name}: {}, fetched at {}", keys.keys, when.0),
-        None => format!("keys of {name}: none yet, {} attempts failed", keys.failures),
+        Some(when) => format!("keys of {name}: {}, {} s old", keys.keys, now_s().saturating_sub(when.0)),
+        None => format!("keys of {name}: none yet, {} attempts failed; the log says why", keys.failures),
     }));
     lines.push(String::new());
     text(code, lines.join("\n"))
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {

@@ -126,10 +126,11 @@ impl Keyring {
 /// Keeps `cell` fresh until nobody else holds it.
 async fn keep_fresh(issuer: IssuerConfig, cell: Weak<KeyCell>, fetcher: Fetcher, cadence: Cadence) {
     let mut schedule = Schedule::new(matches!(issuer.keys, KeySource::File(_)), cadence, Instant::now());
+    let mut told = None;
     while let Some(held) = cell.upgrade() {
         if schedule.is_due(Instant::now(), || held.take_wanted()) {
             let found = find(&issuer, &fetcher).await;
-            report(&issuer.name, &found, schedule.failures);
+            told = report(&issuer, &found, told);
             schedule.tried(Instant::now(), note(&held, found));
         }
         drop(held);
@@ -157,16 +158,27 @@ fn note(cell: &KeyCell, found: Result<KeySet, KeysError>) -> Tried {
     }
 }
 
-fn report(name: &str, found: &Result<KeySet, KeysError>, failures: u32) {
-    match found {
-        Ok(_) if failures > 0 => tracing::info!(issuer = name, "keys are fresh again"),
-        Ok(_) => {}
-        // Once per outage; the metrics count every try.
-        Err(error) if failures == 0 => {
-            tracing::warn!(issuer = name, error = error as &dyn std::error::Error, "keys can't be refreshed");
+/// Says once what went wrong, again where it is another thing, and that it is over; the metrics count every try.
+fn report(issuer: &IssuerConfig, found: &Result<KeySet, KeysError>, told: Option<String>) -> Option<String> {
+    let name = &*issuer.name;
+    let Err(error) = found else {
+        if told.is_some() {
+            tracing::info!(issuer = name, "keys are fresh again");
         }
-        Err(_) => {}
+        return None;
+    };
+    let why = match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    if told.as_ref() != Some(&why) {
+        let from = match &issuer.keys {
+            KeySource::File(path) => path.to_string_lossy(),
+            KeySource::Url(url) | KeySource::Metadata(url) => url.as_str().into(),
+        };
+        tracing::warn!(issuer = name, %from, why, "keys can't be refreshed");
     }
+    Some(why)
 }
 
 /// When the next try is due: a value, so that it can be tested without waiting.
