@@ -19,7 +19,7 @@ use crate::control::fetch::{FetchLimits, Fetcher};
 use crate::control::keys::{Cadence, Keyring};
 use crate::request::Timestamp;
 use crate::snapshot::Snapshot;
-use crate::token::{Refused, VerifiedToken, Verifier};
+use crate::token::{Refused, TokenError, VerifiedToken, Verifier};
 
 /// What a token says, whether it would be accepted here, and if not, why
 #[derive(Clone, Debug, clap::Args)]
@@ -148,7 +148,11 @@ fn verdict(raw: &str, verifier: Option<&Verifier>, now: Timestamp) -> String {
         }
         Err(refused) => {
             let issuer = refused.issuer.map(|name| format!(", judged by issuer {name}")).unwrap_or_default();
-            format!("refused: {} ({}{issuer})", refused.error, refused.error.reason())
+            let hint = match refused.error {
+                TokenError::DevToken => "; only the `gatewarden dev` that made it takes it",
+                _ => "",
+            };
+            format!("refused: {}{hint} ({}{issuer})", refused.error, refused.error.reason())
         }
     }
 }
@@ -237,6 +241,9 @@ mod tests {
         assert!(text.contains("refused: the token has expired (expired, judged by issuer sso)"), "{text}");
         assert!(inspect(&raw, None, NOW).contains("not checked"));
         assert!(inspect("nonsense", Some(&verifier), NOW).contains("(malformed)"));
+        let dev = json!({"iss": "urn:gatewarden:dev://sso", "sub": "ada", "aud": "api", "exp": NOW.0 + 60});
+        let text = inspect(&signer.sign(&dev).unwrap(), Some(&verifier), NOW);
+        assert!(text.contains("only the `gatewarden dev` that made it"), "{text}");
         assert!(inspect(&"x".repeat(70_000), None, NOW).contains("too long"));
     }
 

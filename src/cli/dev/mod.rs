@@ -237,8 +237,12 @@ fn mint(workplace: &Workplace, issuer: &DevIssuer, wish: &Wish) -> Result<String
         let path = workplace.rules().join(name);
         fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
     };
-    let app = read(&format!("{}.toml", persona::app_of(wish)?))?;
-    let tenants = read("tenants.toml")?;
+    let name = persona::app_of(wish)?;
+    let file = format!("{name}.toml");
+    if !workplace.rules().join(&file).is_file() {
+        return Err(format!("there is no app `{name}`: no {file} in {}", workplace.rules().display()));
+    }
+    let (app, tenants) = (read(&file)?, read("tenants.toml")?);
     let persona = persona::persona(wish, Files { app: &app, tenants: &tenants })?;
     issuer.mint(&persona, now())
 }
@@ -252,7 +256,7 @@ fn ask(args: &TokenArgs) -> Result<String, DevError> {
     let path = Workplace::new(&args.directory).socket();
     let wish = Wish { who: args.who.clone(), tenant: args.tenant.clone(), claims: args.claims.clone() };
     let failed = |error| {
-        let what = format!("no `gatewarden dev` answers at {}; is one running here?", path.display());
+        let what = format!("no `gatewarden dev` runs here (nobody answers at {})", path.display());
         DevError::Environment(what, error)
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -311,6 +315,7 @@ mod tests {
         };
         assert_eq!(ask("agent-desk/agent").unwrap().split('.').count(), 3);
         assert!(matches!(ask("agent-desk/trainee"), Err(DevError::Wish(_))));
+        assert!(matches!(ask("desk/agent"), Err(DevError::Wish(why)) if why.contains("no app `desk`")));
         let desk = directory.join("rules/agent-desk.toml");
         let text = fs::read_to_string(&desk).unwrap();
         fs::write(&desk, format!("{text}\n[role.trainee]\nview = [\"leave-chat\"]\n")).unwrap();
