@@ -85,10 +85,13 @@ pub fn compile(sources: &Sources, carried: Carried<'_>) -> Result<Compiled, Diag
         Trust::Configured => configured(&config, carried.previous),
         Trust::Development(issuers) => verifier(issuers, DevTokens::Accepted, &config, carried.previous),
     };
-    let verifier = verifier.map_err(|why| diagnostics.push(Diagnostic::error(code::BAD_VALUE, why))).ok();
+    if let (Err(why), 0) = (&verifier, diagnostics.errors()) {
+        // Else a mistake in an issuer has been told already, and with its place.
+        diagnostics.push(Diagnostic::error(code::BAD_VALUE, why));
+    }
     diagnostics.sort();
     match verifier {
-        Some(verifier) if diagnostics.errors() == 0 => {
+        Ok(verifier) if diagnostics.errors() == 0 => {
             let snapshot = Snapshot {
                 revision: carried.previous.map_or(1, |previous| previous.revision + 1),
                 hash: sources.hash.as_str().into(),

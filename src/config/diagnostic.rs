@@ -353,9 +353,10 @@ impl Diagnostics {
         self.0.is_empty()
     }
 
-    /// Orders them as a reader of the files meets them, errors with no place first, and drops repetitions.
+    /// Orders them as a reader of the files meets them, errors with no place first, and drops repetitions. What isn't
+    /// even TOML goes before all: much of the rest may follow from it.
     pub fn sort(&mut self) {
-        self.0.sort_by_key(|d| d.primary.as_ref().map(|(span, _)| *span));
+        self.0.sort_by_key(|d| (d.code != code::SYNTAX, d.primary.as_ref().map(|(span, _)| *span)));
         self.0.dedup_by(|a, b| a.code == b.code && a.message == b.message && a.primary == b.primary);
     }
 
@@ -364,7 +365,8 @@ impl Diagnostics {
     pub fn first_line(&self, files: &[SourceFile]) -> String {
         let first = self.0.iter().find(|d| d.severity == Severity::Error).or(self.0.first());
         first.map_or_else(String::new, |d| {
-            format!("{} {} {}", d.code.0, d.place(files).unwrap_or_default(), d.message)
+            let place = d.place(files).map(|place| format!("{place} ")).unwrap_or_default();
+            format!("{} {place}{}", d.code.0, d.message)
         })
     }
 

@@ -324,5 +324,8 @@ mod tests {
             assert!(out.contains(expected), "{expected} not in\n{out}");
         }
         assert_eq!(diagnostics.errors(), 5, "{out}");
+        // The rest may follow from it, and a log line has room for one.
+        assert!(diagnostics.first_line(&files).starts_with("GW0001 rules/x.toml:4:"), "{out}");
+        assert!(out.starts_with("error[GW0001]"), "{out}");
     }
 }

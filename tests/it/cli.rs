@@ -63,6 +63,61 @@ fn check_points_at_the_token_and_exits_3() {
     says(&["run", "--config", config], 3, &["GW2001"]);
 }
 
+/// File, what stands there, what is written instead, and the part of it that the caret must be under.
+const MISTAKES: [(&str, &str, &str, &str); 12] = [
+    (
+        "gateway.toml",
+        "servers = [\"http://127.0.0.1:7011\"]",
+        "server = [\"http://127.0.0.1:7011\"]",
+        "server =",
+    ),
+    ("gateway.toml", "\"http://127.0.0.1:7021\"", "\"127.0.0.1:7021\"", "127.0.0.1:7021"),
+    ("gateway.toml", "\"30s\"", "30", "30 "),
+    ("gateway.toml", "audience = [\"cim\"]", "audience = []", "[]"),
+    ("rules/agent-desk.toml", "issuer = \"keycloak\"", "issuer = \"keyclock\"", "keyclock"),
+    ("rules/agent-desk.toml", "\"GET /cim/customers\"", "\"GTE /cim/customers\"", "GTE "),
+    (
+        "rules/agent-desk.toml",
+        "\"state-change\", \"subscribed",
+        "\"state-chnge\", \"subscribed",
+        "state-chnge",
+    ),
+    ("rules/agent-desk.toml", "[role.agent]", "[role.agent", " "),
+    ("rules/agent-desk.toml", "\"agent GET /cim/customers\"", "\"agnet GET /cim/customers\"", "agnet"),
+    ("rules/calling.toml", "proven-by = \"member\"", "proven-by = \"membre\"", "membre"),
+    ("rules/admin.toml", "shared-with", "shared-wiht", "shared-wiht"),
+    ("rules/tenants.toml", "apps  = [\"calling\"]", "apps  = [\"caling\"]", "caling"),
+];
+
+#[test]
+fn each_mistake_is_pointed_at() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (file, right, wrong, token) in MISTAKES {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir(place.path().join("rules")).unwrap();
+        std::fs::copy(root.join("gateway.toml"), place.path().join("gateway.toml")).unwrap();
+        for entry in std::fs::read_dir(root.join("rules")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, place.path().join("rules").join(path.file_name().unwrap())).unwrap();
+        }
+        let text = std::fs::read_to_string(place.path().join(file)).unwrap();
+        let start = text.find(right).unwrap_or_else(|| panic!("{file} has no {right}"));
+        let text = text.replacen(right, wrong, 1);
+        let at = start + text[start..].find(token).unwrap();
+        let line = text[..at].matches('\n').count() + 1;
+        let column = text[..at].rsplit('\n').next().unwrap().chars().count() + 1;
+        std::fs::write(place.path().join(file), text).unwrap();
+        let config = place.path().join("gateway.toml");
+        let out = gatewarden(&["check", "--config", config.to_str().unwrap()]);
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(3), "{stderr}");
+        assert!(
+            stderr.contains(&format!("{file}:{line}:{column}\n")),
+            "{file}:{line}:{column} not in\n{stderr}"
+        );
+    }
+}
+
 #[test]
 fn can_answers_yes_and_no_and_who_could() {
     let agent = |method, path| ["can", "--app", "agent-desk", "--role", "agent", method, path];
@@ -240,6 +295,8 @@ fn routes_tells_what_is_open() {
     let open = says(&["routes", "--unguarded"], 1, &["/ccm/widget-configs/{id}"]);
     assert_eq!(open.lines().count(), 4, "{open}");
     says(&["routes", "--unguarded", "--app", "calling"], 0, &[]);
+    // Nothing is unguarded in an app that isn't there: a pipeline must not take that for good news.
+    says(&["routes", "--unguarded", "--app", "callings"], 2, &[]);
 }
 
 #[test]
