@@ -119,8 +119,6 @@ pub enum Value<'r> {
     Set(&'r [Box<str>]),
     /// A set from a claim: an array of strings.
     Claims(&'r [Json]),
-    /// A set from a claim that is a map: its keys.
-    Keys(&'r serde_json::Map<String, Json>),
     /// An address.
     Ip(IpAddr),
     /// Networks.
@@ -151,7 +149,6 @@ impl<'r> Value<'r> {
             (Type::Int, Json::Number(number)) => Self::Int(number.as_i64()?),
             (Type::Set, Json::Array(items)) if items.iter().all(Json::is_string) => Self::Claims(items),
             (Type::Set, Json::String(_)) => Self::Claims(std::slice::from_ref(claim)),
-            (Type::Set, Json::Object(map)) => Self::Keys(map),
             (Type::Ip, Json::String(text)) => Self::Ip(text.parse().ok()?),
             _ => return None,
         })
@@ -175,7 +172,6 @@ impl<'r> Value<'r> {
         match self {
             Self::Set(items) => items.iter().for_each(|item| visit(item)),
             Self::Claims(items) => items.iter().filter_map(Json::as_str).for_each(visit),
-            Self::Keys(map) => map.keys().for_each(|key| visit(key)),
             Self::Text(Cow::Borrowed(text)) => visit(text),
             Self::Text(Cow::Owned(_)) | Self::Bool(_) | Self::Int(_) | Self::Ip(_) | Self::Nets(_) => {}
         }
@@ -187,7 +183,6 @@ impl<'r> Value<'r> {
         match self {
             Self::Set(items) => items.binary_search_by(|item| (**item).cmp(wanted)).is_ok(),
             Self::Claims(items) => items.iter().any(|item| item.as_str() == Some(wanted)),
-            Self::Keys(map) => map.contains_key(wanted),
             _ => false,
         }
     }
@@ -198,7 +193,6 @@ impl<'r> Value<'r> {
         match self {
             Self::Set(items) => items.is_empty(),
             Self::Claims(items) => items.is_empty(),
-            Self::Keys(map) => map.is_empty(),
             Self::Nets(nets) => nets.is_empty(),
             _ => false,
         }
@@ -215,7 +209,7 @@ impl fmt::Display for Value<'_> {
             Self::Nets(nets) => {
                 write!(f, "[{}]", nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
             }
-            Self::Set(_) | Self::Claims(_) | Self::Keys(_) => {
+            Self::Set(_) | Self::Claims(_) => {
                 let mut items = Vec::new();
                 self.for_each_string(|item| items.push(format!("'{item}'")));
                 write!(f, "[{}]", items.join(", "))

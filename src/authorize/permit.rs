@@ -184,7 +184,7 @@ fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
         Value::Bool(value) => Some(value.to_string().into()),
         Value::Int(value) => Some(value.to_string().into()),
         Value::Ip(value) => Some(value.to_string().into()),
-        Value::Set(_) | Value::Claims(_) | Value::Keys(_) | Value::Nets(_) => None,
+        Value::Set(_) | Value::Claims(_) | Value::Nets(_) => None,
     }
 }
 

@@ -426,3 +426,14 @@ fn a_requirement_may_ask_for_a_stronger_log_in_instead_of_refusing() {
         assert!(compile(&sources(&[&with(bad)]), Carried::nothing()).is_err(), "{bad}");
     }
 }
+
+/// A regression: an object's keys were read as a set, so that `"boss": false` gave the role.
+#[test]
+fn an_object_is_no_set_of_roles() {
+    let snapshot = desk(&[OWNER, OTHER]);
+    let with =
+        |roles: Value| ask(&snapshot, "GET /desk/list", &[], Some(json!({ "sub": "u", "roles": roles })));
+    assert_eq!(refused(with(json!({ "boss": false }))), Rejection::Denied);
+    assert_eq!(refused(with(json!([{ "boss": true }]))), Rejection::Denied);
+    permitted(with(json!("boss")));
+}
