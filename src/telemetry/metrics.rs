@@ -13,7 +13,7 @@ use super::cache;
 use super::family::{Family, Seconds, Spec};
 use super::labels::Bounded;
 use super::process::Process;
-use crate::outcome::Outcome;
+use crate::outcome::{Ending, Outcome};
 use crate::request::Timestamp;
 use crate::token::KeyStatus;
 
@@ -33,6 +33,7 @@ pub struct Metrics {
     pub(super) upstream_duration: Family<Histogram>,
     pub(super) overflow: Family<IntCounter>,
     upstream_connect_failures: Family<IntCounter>,
+    upstream_cut_answers: Family<IntCounter>,
     reloads: Family<IntCounter>,
     reload_successful: IntGauge,
     reload_timestamp: IntGauge,
@@ -136,6 +137,7 @@ impl Metrics {
             upstream_requests: made.family(UPSTREAM_REQUESTS)?,
             upstream_duration: made.family(UPSTREAM_DURATION)?,
             upstream_connect_failures: made.family(UPSTREAM_CONNECT_FAILURES)?,
+            upstream_cut_answers: made.family(UPSTREAM_CUT_ANSWERS)?,
             overflow: made.family(OVERFLOW)?,
             reloads: made.family(RELOADS)?,
             reload_successful: made.gauge(RELOAD_SUCCESSFUL)?,
@@ -183,6 +185,12 @@ impl Metrics {
     /// Counts one ended request.
     pub fn observe(&self, outcome: &Outcome) {
         cache::record(self, outcome);
+        // The status was sent before the answer broke off, so no status tells.
+        if outcome.ending == Ending::UpstreamBroke {
+            let upstream = outcome.upstream_name.as_deref();
+            let upstream = self.labels.upstreams.value(upstream, super::labels::NONE);
+            count(&self.upstream_cut_answers, &[upstream.as_str()]);
+        }
     }
 
     /// An open client connection, for as long as the result lives.
@@ -404,6 +412,11 @@ const UPSTREAM_DURATION: Spec = timed(
 const UPSTREAM_CONNECT_FAILURES: Spec = spec(
     "gatewarden_upstream_connect_failures_total",
     "Connections to an upstream's server that failed.",
+    &["upstream"],
+);
+const UPSTREAM_CUT_ANSWERS: Spec = spec(
+    "gatewarden_upstream_cut_answers_total",
+    "Answers that an upstream broke off, or let stall, after their status was sent on.",
     &["upstream"],
 );
 const OVERFLOW: Spec = spec(

@@ -54,6 +54,7 @@ fn an_answer_that_stops_in_the_middle_breaks_off() {
     client.send("GET /app/x HTTP/1.1\r\nHost: a\r\n\r\n");
     client.read(false).unwrap_err();
     gateway.counts("gatewarden_requests_total", &["code=\"200\"", " 1"]);
+    gateway.counts("gatewarden_upstream_cut_answers_total{upstream=\"app\"}", &[" 1"]);
 }
 
 #[test]
@@ -109,6 +110,7 @@ fn an_answer_cut_short_never_looks_whole() {
         client.send("GET /app/x HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(client.read(false).is_err(), "{:?}", String::from_utf8_lossy(answer));
         gateway.counts("gatewarden_requests_total", &["code=\"200\"", " 1"]);
+        gateway.counts("gatewarden_upstream_cut_answers_total{upstream=\"app\"}", &[" 1"]);
     }
 }
 
