@@ -267,7 +267,16 @@ fn ask(args: &TokenArgs) -> Result<String, DevError> {
 fn program() -> String {
     let exe = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("gatewarden"));
     let here = std::env::current_dir().unwrap_or_default();
-    quoted(exe.strip_prefix(&here).unwrap_or(&exe))
+    quoted(&from(&here, &exe))
+}
+
+/// A program as a shell in `here` finds it: a bare name would be looked for elsewhere.
+fn from(here: &Path, exe: &Path) -> PathBuf {
+    match exe.strip_prefix(here) {
+        Ok(below) if below.components().count() == 1 => Path::new(".").join(below),
+        Ok(below) => below.to_owned(),
+        Err(_) => exe.to_owned(),
+    }
 }
 
 /// A path as a shell takes it.
@@ -288,6 +297,14 @@ mod tests {
     fn a_path_is_quoted_for_the_shell_only_where_it_must_be() {
         assert_eq!(quoted(Path::new("target/release/gatewarden")), "target/release/gatewarden");
         assert_eq!(quoted(Path::new("my dir/it's")), r"'my dir/it'\''s'");
+    }
+
+    #[test]
+    fn the_program_is_named_as_a_shell_finds_it() {
+        let named = |here: &str| from(Path::new(here), Path::new("/opt/gw/bin/gatewarden"));
+        assert_eq!(named("/opt/gw"), Path::new("bin/gatewarden"));
+        assert_eq!(named("/opt/gw/bin").to_string_lossy(), "./gatewarden");
+        assert_eq!(named("/home"), Path::new("/opt/gw/bin/gatewarden"));
     }
 
     #[test]
