@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use super::Exit;
-use super::load::{Files, print, read, report, tell};
+use super::load::{Files, print, report, tell};
 use crate::config::diagnostic::{LineIndex, Severity};
 use crate::config::{Carried, Diagnostics, Sources, compile};
+use crate::control::sources;
 use crate::policy::Access;
 use crate::snapshot::Snapshot;
 
@@ -27,9 +28,15 @@ enum Format {
 
 /// Checks.
 pub fn run(args: &Args) -> Exit {
-    let sources = match read(&args.files.config) {
+    let sources = match sources::read_steady(&args.files.config, std::thread::sleep) {
         Ok(sources) => sources,
-        Err(exit) => return exit,
+        Err(why) => {
+            match args.format {
+                Format::Human => report(&why, &[]),
+                Format::Json => print(&machine(&Sources::default(), &why, None)),
+            }
+            return Exit::Invalid;
+        }
     };
     let outcome = compile(&sources, Carried::nothing());
     let (remarks, snapshot, exit) = match &outcome {

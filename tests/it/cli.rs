@@ -63,6 +63,15 @@ fn check_points_at_the_token_and_exits_3() {
     says(&["run", "--config", config], 3, &["GW2001"]);
 }
 
+#[test]
+fn check_writes_json_also_where_nothing_can_be_read() {
+    let nowhere = ["check", "--config", "/nowhere/gateway.toml", "--format", "json"];
+    let out = says(&nowhere, 3, &[]);
+    let said: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&said["ok"], &said["errors"]), (&false.into(), &1.into()), "{out}");
+    assert_eq!(said["diagnostics"][0]["code"], "GW9001", "{out}");
+}
+
 /// File, what stands there, what is written instead, and the part of it that the caret must be under.
 const MISTAKES: [(&str, &str, &str, &str); 12] = [
     (
