@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> Exit {
             exit
         }
         Err(unposed) => {
-            tell(&unposed.why);
+            tell(&format!("error: {}", unposed.why));
             unposed.exit
         }
     }

@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Exit {
             if explained.status == 200 { Exit::Yes } else { Exit::No }
         }
         Err(unposed) => {
-            tell(&unposed.why);
+            tell(&format!("error: {}", unposed.why));
             unposed.exit
         }
     }

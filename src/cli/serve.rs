@@ -22,7 +22,14 @@ use crate::control::reload::{self, Handle, Hints, Loaded, Needs, NotLoaded};
 use crate::control::sources;
 use crate::plumbing::GatewayConfig;
 use crate::proxy::{Plane, Running, Server};
+use crate::snapshot::Live;
 use crate::telemetry::{Metrics, Mode, Trigger, log};
+use crate::token::KeyStatus;
+
+/// How long issuers' keys are waited for before the gateway calls itself ready.
+const KEYS_WAIT: Duration = Duration::from_secs(6);
+/// How often it is looked whether they are there.
+const KEYS_POLL: Duration = Duration::from_millis(20);
 
 /// What to serve.
 pub struct Start {
@@ -80,6 +87,21 @@ struct Gateway {
     metrics: Arc<Metrics>,
 }
 
+/// Says that the gateway is ready once every issuer's keys were asked for, got or not: until then its callers would be
+/// told to try again.
+async fn ready_with_keys(live: Arc<Live>, readiness: Arc<Readiness>) {
+    let asked = async {
+        let unasked = |status: KeyStatus| status.last_success.is_none() && status.failures == 0;
+        while live.load().verifier.issuers().any(|own| unasked(own.keys.status())) {
+            tokio::time::sleep(KEYS_POLL).await;
+        }
+    };
+    // An issuer that takes longer than that is as good as down, and others' callers can be served.
+    let _ = tokio::time::timeout(KEYS_WAIT, asked).await;
+    readiness.ready();
+    tracing::info!("ready");
+}
+
 /// The listeners, bound before anything serves: a gateway is whole or not there.
 struct Bound {
     gateway: Server,
@@ -110,9 +132,9 @@ impl Gateway {
         let needs = Needs { trust, fixed, keyring: Arc::new(Keyring::new(fetcher, Cadence::default())) };
         let loaded = reload::load(config.to_owned(), needs, metrics.clone()).map_err(|not| invalid(&not))?;
         drop(inside);
-        if loaded.remarks > 0 {
-            tracing::info!(
-                remarks = loaded.remarks,
+        if loaded.warnings > 0 {
+            tracing::warn!(
+                warnings = loaded.warnings,
                 "`gatewarden check` has something to say about the rules"
             );
         }
@@ -149,13 +171,12 @@ impl Gateway {
                 self.runtime.spawn(serve_operators(listener, admin.clone(), reach));
             }
         }
-        readiness.set(Phase::Ready);
+        self.runtime.spawn(ready_with_keys(self.loaded.live.clone(), readiness.clone()));
         tracing::info!(address = %addresses.gateway, workers, "listening for callers");
         tracing::info!(address = %addresses.admin, "listening for operators");
         if let Some(address) = addresses.metrics {
             tracing::info!(%address, "listening for scrapers");
         }
-        tracing::info!("ready");
         announce(&addresses);
         let end = until_the_end(self.signals, running, &self.loaded.handle, &readiness, config.drain);
         let exit = self.runtime.block_on(end);

@@ -72,6 +72,12 @@ impl Readiness {
         self.0.store(phase as u8, Ordering::Release);
     }
 
+    /// Says that it is ready, unless it has begun to drain.
+    pub fn ready(&self) {
+        let (from, to) = (Phase::Starting as u8, Phase::Ready as u8);
+        let _ = self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     /// Where the gateway is.
     #[must_use]
     pub fn phase(&self) -> Phase {

@@ -20,7 +20,7 @@ pub use self::watch::Hints;
 use self::watch::Watches;
 use super::status::{Board, Refusal, Status};
 use super::{mounts, sources};
-use crate::config::diagnostic::{Style, code};
+use crate::config::diagnostic::{Severity, Style, code};
 use crate::config::{Diagnostic, Diagnostics, SourceFile, Sources};
 use crate::plumbing::GatewayConfig;
 use crate::request::Timestamp;
@@ -82,8 +82,8 @@ pub struct Loaded {
     pub handle: Handle,
     /// To see what it did.
     pub board: Arc<Board>,
-    /// How many warnings and notes there are.
-    pub remarks: usize,
+    /// How many warnings there are.
+    pub warnings: usize,
 }
 
 /// Why there is nothing to start with.
@@ -132,8 +132,8 @@ pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loa
         machine,
         requests,
     };
-    let remarks = compiled.remarks.iter().count();
-    Ok(Loaded { live, reloader, handle: Handle { requests: sender }, board, remarks })
+    let warnings = compiled.remarks.iter().filter(|remark| remark.severity == Severity::Warning).count();
+    Ok(Loaded { live, reloader, handle: Handle { requests: sender }, board, warnings })
 }
 
 impl Reloader {

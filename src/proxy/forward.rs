@@ -16,7 +16,7 @@ use crate::headers::{self, Origin};
 use crate::plumbing::Limits;
 use crate::rejection::Rejection;
 use crate::request::Malformed;
-use crate::upstream::{Answer, BodyFault, BodyLimits, Failure, Outgoing, Server, Upstream};
+use crate::upstream::{Answer, BodyFault, BodyLimits, Failure, Obstacle, Outgoing, Upstream};
 
 /// A request on its way out.
 pub(super) struct Outbound {
@@ -46,7 +46,8 @@ pub(super) async fn forward(
     parts.extensions.clear();
 
     recorder.asked(upstream.name());
-    let missed = |_: &Server| recorder.plane().metrics().upstream_connect_failed(upstream.name());
+    let metrics = recorder.plane().metrics();
+    let missed = |why: Obstacle| metrics.upstream_connect_failed(upstream.name(), why.as_str());
     let mut response = upstream.send(Request::from_parts(parts, body), missed).await.map_err(reject)?;
     recorder.upstream_answered();
     // Nobody asked to switch protocols, and there is no class of statuses from 600 up.

@@ -210,10 +210,10 @@ impl Metrics {
         Counted(self.in_flight.clone())
     }
 
-    /// A server of this upstream could not be connected to.
-    pub fn upstream_connect_failed(&self, upstream: &str) {
+    /// A server of this upstream could not be connected to; `reason` is from a closed set.
+    pub fn upstream_connect_failed(&self, upstream: &str, reason: &'static str) {
         let upstream = self.labels.upstreams.value(Some(upstream), super::labels::NONE);
-        count(&self.upstream_connect_failures, &[upstream.as_str()]);
+        count(&self.upstream_connect_failures, &[upstream.as_str(), reason]);
     }
 
     /// A configuration went live. `loaded` is how many there are of each kind of thing.
@@ -411,8 +411,8 @@ const UPSTREAM_DURATION: Spec = timed(
 );
 const UPSTREAM_CONNECT_FAILURES: Spec = spec(
     "gatewarden_upstream_connect_failures_total",
-    "Connections to an upstream's server that failed.",
-    &["upstream"],
+    "Connections to an upstream's server that failed, by what stood in the way.",
+    &["upstream", "reason"],
 );
 const UPSTREAM_CUT_ANSWERS: Spec = spec(
     "gatewarden_upstream_cut_answers_total",

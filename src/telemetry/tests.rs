@@ -181,7 +181,7 @@ fn promtool_has_nothing_to_say() {
     metrics.observe(&Outcome { status: 401, ending: Ending::Own("expired"), ..outcome() });
     metrics.config_applied(Trigger::Start, "aa", Timestamp(5), &[("roles", 3)]);
     metrics.show_keys(&[("sso".into(), KeyStatus { last_success: None, failures: 1, keys: 0 })]);
-    metrics.upstream_connect_failed("desk");
+    metrics.upstream_connect_failed("desk", "refused");
     let text = metrics.render();
     check_syntax(&text);
     let spawned = Command::new("promtool")

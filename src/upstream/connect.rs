@@ -10,8 +10,9 @@ use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::Server;
 use super::pool::Connection;
@@ -20,25 +21,66 @@ use crate::plumbing::Scheme;
 /// Smallest read buffer that hyper takes.
 const BUFFER_MIN: usize = 8 * 1024;
 
-/// Opens a connection within the time.
-pub(super) async fn open(server: &Server, timeout: Duration, head_bytes: usize) -> io::Result<Connection> {
-    tokio::time::timeout(timeout, connect(server, head_bytes)).await?
+/// What stood in the way of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The server's name has no address.
+    Name,
+    /// Nobody listens there, or it can't be reached.
+    Refused,
+    /// It took too long.
+    Timeout,
+    /// The server's certificate isn't trusted, or TLS failed otherwise.
+    Tls,
 }
 
-async fn connect(server: &Server, head_bytes: usize) -> io::Result<Connection> {
-    let address = server.address();
-    let stream = match server.ip {
-        Some(ip) => TcpStream::connect(SocketAddr::new(ip, address.port)).await?,
-        None => TcpStream::connect((address.host.as_str(), address.port)).await?,
-    };
-    stream.set_nodelay(true)?;
-    match address.scheme {
-        Scheme::Http => speak(stream, head_bytes).await,
-        Scheme::Https => {
-            let name = ServerName::try_from(address.host.clone()).map_err(io::Error::other)?;
-            speak(tls()?.connect(name, stream).await?, head_bytes).await
+impl Obstacle {
+    /// The metric label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Tls => "tls",
         }
     }
+}
+
+/// Opens a connection within the time.
+pub(super) async fn open(
+    server: &Server,
+    timeout: Duration,
+    head_bytes: usize,
+) -> Result<Connection, Obstacle> {
+    let opened = tokio::time::timeout(timeout, connect(server, head_bytes)).await;
+    opened.unwrap_or(Err(Obstacle::Timeout))
+}
+
+async fn connect(server: &Server, head_bytes: usize) -> Result<Connection, Obstacle> {
+    let address = server.address();
+    let stream = match server.ip {
+        Some(ip) => TcpStream::connect(SocketAddr::new(ip, address.port)).await,
+        None => {
+            let found = lookup_host((address.host.as_str(), address.port)).await;
+            let found: Vec<SocketAddr> = found.map_err(|_| Obstacle::Name)?.collect();
+            TcpStream::connect(found.as_slice()).await
+        }
+    }
+    .map_err(|_| Obstacle::Refused)?;
+    stream.set_nodelay(true).map_err(|_| Obstacle::Refused)?;
+    match address.scheme {
+        Scheme::Http => speak(stream, head_bytes).await.map_err(|_| Obstacle::Refused),
+        Scheme::Https => {
+            let stream = secure(&address.host, stream).await.map_err(|_| Obstacle::Tls)?;
+            speak(stream, head_bytes).await.map_err(|_| Obstacle::Tls)
+        }
+    }
+}
+
+async fn secure(host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    tls()?.connect(name, stream).await
 }
 
 async fn speak<S>(stream: S, head_bytes: usize) -> io::Result<Connection>

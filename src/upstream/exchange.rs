@@ -15,7 +15,7 @@ use tokio::time::{Instant as Moment, timeout_at};
 use super::answer::{Answer, Lease};
 use super::outgoing::{BodyFault, Meter, Outgoing};
 use super::pool::{self, Connection};
-use super::{Server, Upstream, connect};
+use super::{Obstacle, Server, Upstream, connect};
 
 /// Why there is no answer, or no end of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,11 +45,11 @@ enum Lost {
 }
 
 impl Upstream {
-    /// Sends a request and waits for the head of its answer. `missed` is told of every server that can't be reached.
+    /// Sends a request and waits for the head of its answer. `missed` is told of every server that can't be reached, and why.
     pub async fn send(
         &self,
         mut request: Request<Outgoing>,
-        missed: impl Fn(&Server),
+        missed: impl Fn(Obstacle),
     ) -> Result<Response<Answer>, Failure> {
         let end = Moment::now() + self.total_timeout;
         for server in self.order() {
@@ -67,10 +67,13 @@ impl Upstream {
             }
             // Seldom needed and large: boxed, so that not every request is moved about with room for it.
             let opening = Box::pin(connect::open(server, self.connect_timeout, self.head_bytes));
-            let Ok(connection) = opening.await else {
-                server.not_reached(Instant::now());
-                missed(server);
-                continue;
+            let connection = match opening.await {
+                Ok(connection) => connection,
+                Err(obstacle) => {
+                    server.not_reached(Instant::now());
+                    missed(obstacle);
+                    continue;
+                }
             };
             server.reached();
             match self.exchange(server, connection, request, end).await {

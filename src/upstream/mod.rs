@@ -19,6 +19,7 @@ use crate::balance;
 use crate::plumbing::{Limits, ServerAddress, UpstreamConfig};
 
 pub use answer::Answer;
+pub use connect::Obstacle;
 pub use exchange::Failure;
 pub use outgoing::{BodyFault, BodyLimits, Outgoing};
 pub use pool::sweep;

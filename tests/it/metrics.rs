@@ -67,7 +67,7 @@ fn an_application_that_is_down_is_told_from_a_gateway_that_refuses() {
     let mut client = Client::connect(process.address("callers"));
     let answer = client.ask("GET /desk/open HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(answer.status, 503);
-    let failed = "gatewarden_upstream_connect_failures_total{upstream=\"desk\"}";
+    let failed = "gatewarden_upstream_connect_failures_total{reason=\"refused\",upstream=\"desk\"}";
     eventually("the failure to be counted", || scrape(&process).contains(failed));
     let text = scrape(&process);
     assert!(value(&text, failed) >= 1.0);

@@ -83,6 +83,13 @@ impl Process {
     /// Starts it and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(files: Files) -> Self {
+        let process = Self::begin(files);
+        process.until("ready");
+        process
+    }
+
+    /// The same, as soon as operators can ask it how it is.
+    pub(crate) fn begin(files: Files) -> Self {
         let mut child = files.command(&[]).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, written) = (child.stderr.take().unwrap(), log.clone());
@@ -93,7 +100,7 @@ impl Process {
             }
         });
         let process = Self { child, log, files };
-        process.until("ready");
+        process.until("listening for operators");
         process
     }
 

@@ -230,3 +230,21 @@ fn log_lines_are_json_if_asked_for() {
         assert!(value["level"].is_string() && value["message"].is_string(), "{line}");
     }
 }
+
+/// A gateway that has no keys yet would tell every caller to try again, so nobody is sent to it.
+#[test]
+fn it_is_ready_once_the_issuers_were_asked_for_keys() {
+    let issuer = TcpListener::bind("127.0.0.1:0").unwrap();
+    let files = Files::new(nowhere(), FREE_PORTS);
+    let text = std::fs::read_to_string(files.path("gateway.toml")).unwrap();
+    let url = format!("http://{}/keys", issuer.local_addr().unwrap());
+    files.write("gateway.toml", &text.replace("keys.json", &url));
+    let process = Process::begin(files);
+    let (asked, _) = issuer.accept().unwrap();
+    assert_eq!(process.admin("GET /readyz", &[]).status, 503);
+    assert_eq!(process.admin("GET /livez", &[]).status, 200);
+    // It hangs up: asked for, not got. Others' callers can be served, and this issuer's are told to try again.
+    drop((asked, issuer));
+    process.until("ready");
+    assert_eq!(process.admin("GET /readyz", &[]).status, 200);
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::SourceFile;
 use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
-use super::super::raw::{self, Entry, Fields, Node, Table};
+use super::super::raw::{self, Entry, Fields, Node, Raw, Table};
 use super::{
     ADMIN_ADDRESS, DRAIN, GatewayConfig, LISTEN_ADDRESS, Limits, ListenConfig, LogFormat, RULES_DIRECTORY,
     parts, units,
@@ -257,6 +257,14 @@ impl Reader<'_> {
 
     /// A duration that isn't zero: no limit is optional.
     pub(super) fn duration(&mut self, node: Option<&Node>, default: Duration, most: Duration) -> Duration {
+        if let Some(Node { span, value: Raw::Int(number) }) = node {
+            self.diagnostics.push(
+                Diagnostic::error(code::WRONG_TYPE, "a duration is a string with its unit")
+                    .at(*span, "")
+                    .help(format!("`\"{number}s\"` if seconds are meant")),
+            );
+            return default;
+        }
         let Some(value) = self.parsed(node, units::duration) else { return default };
         if value.is_zero() || value > most {
             let message = format!("must be more than nothing and at most {}s", most.as_secs());

@@ -13,7 +13,7 @@ fn an_upstream_that_is_away_is_503() {
     assert_eq!(response.status, 503);
     assert_eq!(response.header("retry-after"), Some("1"));
     assert!(response.text().contains("urn:gatewarden:upstream-unreachable"));
-    gateway.counts("gatewarden_upstream_connect_failures_total", &["app", " 1"]);
+    gateway.counts("gatewarden_upstream_connect_failures_total", &["app", "refused", " 1"]);
 }
 
 #[test]
@@ -22,6 +22,14 @@ fn what_was_meant_to_be_encrypted_never_leaves_in_the_clear() {
     let gateway = Gateway::setup().upstream("app", &[upstream.address]).over_tls().start();
     assert_eq!(gateway.request("GET /app/x", &["X-Secret: s"]).status, 503);
     assert!(upstream.heads().is_empty());
+}
+
+#[test]
+fn what_stands_in_the_way_of_an_upstream_is_told() {
+    let plain = Upstream::scripted(|_| Ok(()));
+    let gateway = Gateway::setup().upstream("app", &[plain.address]).over_tls().start();
+    assert_eq!(gateway.request("GET /app/x", &[]).status, 503);
+    gateway.counts("gatewarden_upstream_connect_failures_total", &["app", "tls", " 1"]);
 }
 
 #[test]
