@@ -35,13 +35,13 @@ pub fn run(args: &Args) -> Exit {
                 Format::Human => report(&why, &[]),
                 Format::Json => print(&machine(&Sources::default(), &why, None)),
             }
-            return Exit::Invalid;
+            return Exit::refused(&why);
         }
     };
     let outcome = compile(&sources, Carried::nothing());
     let (remarks, snapshot, exit) = match &outcome {
         Ok(compiled) => (&compiled.remarks, Some(&compiled.snapshot), Exit::Yes),
-        Err(mistakes) => (mistakes, None, Exit::Invalid),
+        Err(mistakes) => (mistakes, None, Exit::refused(mistakes)),
     };
     match args.format {
         Format::Human => human(&sources, remarks, snapshot),

@@ -31,7 +31,7 @@ impl Files {
                     "{count} {}; nothing was applied",
                     if count == 1 { "mistake" } else { "mistakes" }
                 ));
-                Err(Exit::Invalid)
+                Err(Exit::refused(&why))
             }
         }
     }
@@ -41,7 +41,7 @@ impl Files {
 pub(super) fn read(config: &Path) -> Result<Sources, Exit> {
     sources::read_steady(config, std::thread::sleep).map_err(|why| {
         report(&why, &[]);
-        Exit::Invalid
+        Exit::refused(&why)
     })
 }
 

@@ -15,6 +15,9 @@ pub mod token;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Diagnostics;
+use crate::config::diagnostic::code;
+
 /// How a verb ended; the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -29,6 +32,14 @@ pub enum Exit {
     Invalid = 3,
     /// The machine stands in the way: an address in use, a file that can't be read.
     Environment = 4,
+}
+
+impl Exit {
+    /// How a verb ends over files that weren't taken: what can't be read is the machine's matter, not the files'.
+    fn refused(why: &Diagnostics) -> Self {
+        let unreadable = why.iter().all(|own| own.code == code::UNREADABLE);
+        if unreadable { Self::Environment } else { Self::Invalid }
+    }
 }
 
 /// Verifies who is calling, decides from rule files whether they may, and forwards or refuses.

@@ -293,7 +293,7 @@ fn invalid(not: &NotLoaded) -> Exit {
     let errors = not.why.errors();
     let mistakes = if errors == 1 { "one mistake".to_owned() } else { format!("{errors} mistakes") };
     say(&format!("{}{mistakes}: nothing was started\n", not.why.render(&not.files, style)));
-    Exit::Invalid
+    Exit::refused(&not.why)
 }
 
 fn cannot_listen(address: SocketAddr, key: &str, why: &io::Error) -> Exit {

@@ -66,7 +66,7 @@ fn check_points_at_the_token_and_exits_3() {
 #[test]
 fn check_writes_json_also_where_nothing_can_be_read() {
     let nowhere = ["check", "--config", "/nowhere/gateway.toml", "--format", "json"];
-    let out = says(&nowhere, 3, &[]);
+    let out = says(&nowhere, 4, &[]);
     let said: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&said["ok"], &said["errors"]), (&false.into(), &1.into()), "{out}");
     assert_eq!(said["diagnostics"][0]["code"], "GW9001", "{out}");
@@ -124,6 +124,13 @@ fn each_mistake_is_pointed_at() {
             stderr.contains(&format!("{file}:{line}:{column}\n")),
             "{file}:{line}:{column} not in\n{stderr}"
         );
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_the_machines_matter() {
+    for verb in [&["check"][..], &["matrix"], &["can", "--anonymous", "GET", "/"], &["run"]] {
+        says(&[verb, &["--config", "nowhere/gateway.toml"]].concat(), 4, &["GW9001", "nowhere/gateway.toml"]);
     }
 }
 

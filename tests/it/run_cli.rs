@@ -29,7 +29,7 @@ fn every_mistake_is_shown_and_nothing_starts() {
 fn without_rules_there_is_no_gateway() {
     let files = Files::new(nowhere(), "rules = \"nowhere\"");
     let (code, _, stderr) = files.ended(&[]);
-    assert_eq!(code, 3, "{stderr}");
+    assert_eq!(code, 4, "{stderr}");
     assert!(stderr.contains("GW9001"), "{stderr}");
 }
 
