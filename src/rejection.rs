@@ -44,6 +44,8 @@ pub enum Rejection {
     BodyTooLarge,
     /// The client sent its request too slowly.
     ClientTooSlow,
+    /// The client went away before its request was whole; whether anyone reads this answer isn't known.
+    ClientLeft,
     /// The gateway is draining.
     Draining,
     /// Too many requests are in flight.
@@ -106,7 +108,7 @@ impl Rejection {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(Malformed::TargetTooLong) => StatusCode::URI_TOO_LONG,
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::ClientLeft => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Token(TokenError::KeysUnavailable)
@@ -141,6 +143,7 @@ impl Rejection {
             Self::Unanswered => "decision-unavailable",
             Self::BodyTooLarge => "body-too-large",
             Self::ClientTooSlow => "request-timeout",
+            Self::ClientLeft => "client-left",
             Self::Draining => "shutting-down",
             Self::Overloaded => "overloaded",
             Self::UpstreamUnreachable => "upstream-unreachable",
@@ -185,6 +188,7 @@ impl Rejection {
             Self::Unanswered => "what the decision needs can't be asked just now; try again".into(),
             Self::BodyTooLarge => "the request body is too large".into(),
             Self::ClientTooSlow => "the request took too long to arrive".into(),
+            Self::ClientLeft => "the request broke off".into(),
             Self::Draining => "the gateway is shutting down; try again".into(),
             Self::Overloaded => "too many requests are in flight; try again".into(),
             Self::UpstreamUnreachable => "the application can't be reached; try again".into(),

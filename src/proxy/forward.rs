@@ -94,6 +94,7 @@ fn reject(failure: Failure) -> Rejection {
         Failure::Broken => Rejection::UpstreamBroken,
         Failure::Client(BodyFault::TooLarge) => Rejection::BodyTooLarge,
         Failure::Client(BodyFault::TooSlow) => Rejection::ClientTooSlow,
+        Failure::Client(BodyFault::Left) => Rejection::ClientLeft,
         Failure::Client(BodyFault::Broken) => Rejection::Malformed(Malformed::Framing),
     }
 }

@@ -48,8 +48,14 @@ pub(super) fn refused(
     taking: Option<Taking>,
 ) -> Response<Body> {
     let status = rejection.status();
-    recorder.responded(status);
-    recorder.ended(Ending::Own(rejection.reason()));
+    match rejection {
+        // Written down as one that left, which is what the recorder takes for granted until it is told otherwise.
+        Rejection::ClientLeft => {}
+        _ => {
+            recorder.responded(status);
+            recorder.ended(Ending::Own(rejection.reason()));
+        }
+    }
     let problem = serde_json::to_vec(&Problem {
         r#type: format_args!("urn:gatewarden:{}", rejection.code()),
         title: status.canonical_reason().unwrap_or_default(),
@@ -91,6 +97,9 @@ pub(super) fn refused(
 fn leaves_rest_unread(rejection: &Rejection) -> bool {
     matches!(
         rejection,
-        Rejection::Malformed(Malformed::Framing) | Rejection::BodyTooLarge | Rejection::ClientTooSlow
+        Rejection::Malformed(Malformed::Framing)
+            | Rejection::BodyTooLarge
+            | Rejection::ClientTooSlow
+            | Rejection::ClientLeft
     )
 }

@@ -1,5 +1,7 @@
 //! A request's body on its way to an upstream: bounded, never waited for longer than the limit, never collected.
 
+use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,9 +23,28 @@ pub enum BodyFault {
     /// Too little arrived for too long.
     #[error("the request body stopped arriving")]
     TooSlow,
-    /// Badly framed, or broken off.
-    #[error("the request body broke off")]
+    /// Badly framed.
+    #[error("the request body can't be read")]
     Broken,
+    /// The client went away in the middle of it.
+    #[error("the request body broke off")]
+    Left,
+}
+
+impl BodyFault {
+    fn of(error: &hyper::Error) -> Self {
+        let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+        let is_gone = matches!(
+            kind,
+            Some(
+                ErrorKind::UnexpectedEof
+                    | ErrorKind::ConnectionReset
+                    | ErrorKind::ConnectionAborted
+                    | ErrorKind::BrokenPipe
+            )
+        );
+        if is_gone || error.is_incomplete_message() || error.is_closed() { Self::Left } else { Self::Broken }
+    }
 }
 
 /// What bounds a request's body.
@@ -148,7 +169,7 @@ impl Stream {
             self.patience.renew();
             let data = match frame {
                 None => None,
-                Some(Err(_)) => return Poll::Ready(Some(Err(BodyFault::Broken))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(BodyFault::of(&error)))),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => Some(data),
                     Err(_trailers) => continue,

@@ -24,6 +24,18 @@ fn held() -> (Upstream, mpsc::Sender<()>) {
 
 const ASK: &str = "GET /app/x HTTP/1.1\r\nHost: a\r\n\r\n";
 
+/// A regression: it was written down as a malformed request.
+#[test]
+fn a_client_that_leaves_in_the_middle_of_its_request_is_written_down() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::before(upstream.address);
+    let mut client = gateway.client();
+    client.send("POST /app/x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc");
+    eventually("the request arrives", || upstream.connections() == 1);
+    drop(client);
+    gateway.counts("gatewarden_requests_total", &["code=\"499\"", " 1"]);
+}
+
 #[test]
 fn a_client_that_leaves_is_written_down() {
     let (upstream, _go) = held();
