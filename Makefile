@@ -5,8 +5,8 @@
 # The runner is faster than `cargo test` and keeps tests apart; without it, and without a way to get it, `cargo test` does.
 test:
 	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest || true
-	@if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace; else cargo test --workspace; fi
-	cargo test --workspace --doc
+	cargo test --workspace --doc --quiet
+	@if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace; else cargo test --workspace --all-targets; fi
 
 check:
 	cargo fmt --all --check
