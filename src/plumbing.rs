@@ -31,7 +31,10 @@ pub struct GatewayConfig {
     pub limits: Limits,
     /// `trusted-proxies`: peers whose `X-Forwarded-*` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// `drain`: how long requests in flight may take to end after a stop signal.
+    /// `drain-delay`: how long callers are still let in after a stop signal, while `/readyz` says that they shouldn't be
+    /// sent here any more.
+    pub drain_delay: Duration,
+    /// `drain`: how long requests in flight may take to end after that.
     pub drain: Duration,
     /// `[telemetry] log`.
     pub log: LogFormat,

@@ -178,7 +178,13 @@ impl Gateway {
             tracing::info!(%address, "listening for scrapers");
         }
         announce(&addresses);
-        let end = until_the_end(self.signals, running, &self.loaded.handle, &readiness, config.drain);
+        let end = until_the_end(
+            self.signals,
+            running,
+            &self.loaded.handle,
+            &readiness,
+            (config.drain_delay, config.drain),
+        );
         let exit = self.runtime.block_on(end);
         self.runtime.shutdown_background();
         exit
@@ -257,13 +263,26 @@ async fn until_the_end(
     running: Running,
     reload: &Handle,
     readiness: &Readiness,
-    drain: Duration,
+    (delay, drain): (Duration, Duration),
 ) -> Exit {
     while signals.next().await == Heard::Reload {
         let handle = reload.clone();
         tokio::spawn(async move { handle.reload(Trigger::Signal).await });
     }
     readiness.set(Phase::Draining);
+    if !delay.is_zero() {
+        tracing::info!(
+            r#for = format_args!("{}s", delay.as_secs_f64()),
+            "no longer ready; callers are still let in"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = signals.end() => {
+                tracing::warn!("ended at once: requests in flight were cut off");
+                return Exit::No;
+            }
+        }
+    }
     tracing::info!(at_most = format_args!("{}s", drain.as_secs_f64()), "draining");
     let began = Instant::now();
     running.stop();

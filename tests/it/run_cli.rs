@@ -248,3 +248,18 @@ fn it_is_ready_once_the_issuers_were_asked_for_keys() {
     process.until("ready");
     assert_eq!(process.admin("GET /readyz", &[]).status, 200);
 }
+
+/// A load balancer needs to see that it shouldn't send any more before there is nobody to send to.
+#[test]
+fn callers_are_let_in_for_a_while_after_it_said_that_it_ends() {
+    let upstream = Upstream::echo();
+    let more = format!("drain-delay = \"1s\"\n{FREE_PORTS}");
+    let mut process = Process::start(Files::new(upstream.address, &more));
+    process.signal("TERM");
+    process.until("callers are still let in");
+    assert_eq!(process.admin("GET /readyz", &[]).status, 503);
+    let mut client = Client::connect(process.address("callers"));
+    assert_eq!(client.ask("GET /desk/open HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
+    drop(client);
+    assert_eq!(process.end(), 0, "{}", process.log());
+}

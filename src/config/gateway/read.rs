@@ -44,6 +44,7 @@ impl Reader<'_> {
             upstreams: self.upstreams(fields.take("upstreams")),
             limits: self.limits(fields.take("limits")),
             trusted_proxies: self.parsed_list(fields.take("trusted-proxies"), units::net),
+            drain_delay: self.duration(fields.take("drain-delay"), Duration::ZERO, Duration::from_secs(600)),
             drain: self.duration(fields.take("drain"), DRAIN, Duration::from_secs(3600)),
             log: self.telemetry(fields.take("telemetry")),
         };
