@@ -59,9 +59,15 @@ pub fn read(gateway: &Path) -> Result<Sources, Diagnostics> {
     let directory = parent(gateway);
     let text = read_text(&resolved(directory).join(name), &shown)?;
     let first = SourceFile { kind: FileKind::Gateway, path: shown, text };
-    let rules = gateway::read(0, &first, &mut Diagnostics::default()).rules;
+    let mut mistakes = Diagnostics::default();
+    let rules = gateway::read(0, &first, &mut mistakes).rules;
     let mut files = vec![first];
-    files.extend(read_rules(&rules)?);
+    match read_rules(&rules) {
+        Ok(more) => files.extend(more),
+        // A mistake in this file may be why: the set is refused for that mistake, at its place.
+        Err(_) if mistakes.errors() > 0 => {}
+        Err(why) => return Err(why),
+    }
     let hash = hash(&files);
     Ok(Sources { files, hash })
 }

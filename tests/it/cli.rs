@@ -134,6 +134,19 @@ fn what_cannot_be_read_is_the_machines_matter() {
     }
 }
 
+/// A regression: only the missing directory was told, not the misspelt key that made it missing.
+#[test]
+fn a_mistake_in_the_gateways_file_is_told_also_where_the_rules_are_not() {
+    let place = tempfile::tempdir().unwrap();
+    let config = place.path().join("gateway.toml");
+    std::fs::write(&config, "rlues = \"elsewhere\"\n").unwrap();
+    says(
+        &["check", "--config", config.to_str().unwrap()],
+        3,
+        &["GW1001", "did you mean `rules`?", "no rule file"],
+    );
+}
+
 #[test]
 fn can_answers_yes_and_no_and_who_could() {
     let agent = |method, path| ["can", "--app", "agent-desk", "--role", "agent", method, path];
