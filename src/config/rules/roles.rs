@@ -96,15 +96,8 @@ fn check_column_order(
     let limits = own.value.as_table().map_or(&[][..], |table| &table.entries).iter();
     let limits = limits.filter(|limit| matches!(limit.key.as_str(), "claim" | "only"));
     for limit in limits.filter(|limit| limit.span > matrix.span) {
-        diagnostics.push(
-            Diagnostic::error(
-                code::ORDER,
-                format!("`{}` of a matrix column stands before [matrix]", limit.key),
-            )
-            .at(limit.span, "move the role's table up")
-            .also(matrix.span, "the first grant stands here")
-            .help("a file that is cut off in the middle must never grant more than the whole one"),
-        );
+        let message = format!("`{}` of a matrix column stands before [matrix]", limit.key);
+        super::report_order(limit.span, matrix.span, &message, diagnostics);
     }
 }
 
@@ -115,15 +108,8 @@ fn role(draft: &mut Draft<'_>, entry: &Entry, diagnostics: &mut Diagnostics) -> 
         if let Some(scope) = first_scope
             && late.span > scope.span
         {
-            diagnostics.push(
-                Diagnostic::error(
-                    code::ORDER,
-                    format!("`{}` stands before the role's first scope", late.key),
-                )
-                .at(late.span, "move it up")
-                .also(scope.span, "the first scope stands here")
-                .help("a file that is cut off in the middle must never grant more than the whole one"),
-            );
+            let message = format!("`{}` stands before the role's first scope", late.key);
+            super::report_order(late.span, scope.span, &message, diagnostics);
         }
     }
     let claims = match table.get("claim") {
