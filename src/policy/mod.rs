@@ -5,6 +5,7 @@ pub mod condition;
 mod decide;
 mod facts;
 mod grant;
+pub mod lookup;
 
 pub use condition::{Condition, Leaf, Named, Operand, Operator, Truth};
 pub use decide::{Decision, Denial, Granted, RoleSet, decide, test};
