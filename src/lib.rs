@@ -24,6 +24,7 @@
 //! |---|---|
 //! | [`request`] | the one reading of a request: host, canonical path, query, credential |
 //! | [`spelling`] | how a name is written in a header that the gateway makes |
+//! | [`json`] | JSON bodies: places in them, reading that can't be misunderstood, editing on the way |
 //! | [`fact`] | the typed values that conditions compare, and where they come from |
 //! | [`token`] | bytes → proof: signatures, keys, time and audience claims; what was proven is remembered |
 //! | [`tenant`] | tenants and organisations, their ids and settings |
@@ -75,6 +76,7 @@
 
 pub mod request;
 pub mod spelling;
+pub mod json;
 pub mod fact;
 pub mod token;
 pub mod tenant;

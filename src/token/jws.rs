@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::TokenError;
-use super::json;
+use crate::json::strict::{self, Strictness};
 use crate::request::TOKEN_MAX_BYTES;
 
 /// Longest header that is read, in decoded bytes.
@@ -63,7 +63,7 @@ pub(super) fn split(raw: &str) -> Result<Parts<'_>, TokenError> {
 
 fn decode_object(part: &str) -> Result<Map<String, Value>, TokenError> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed)?;
-    json::object(&bytes).map_err(|_| TokenError::Malformed)
+    strict::object(&bytes, Strictness::TOKEN).map_err(|_| TokenError::Malformed)
 }
 
 fn read_header(header: &Map<String, Value>) -> Result<Header, TokenError> {

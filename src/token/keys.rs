@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::TokenError;
 use super::algorithm::{Algorithm, KeyType};
-use super::json;
+use crate::json::strict::{self, Strictness};
 use crate::request::Timestamp;
 
 /// Most keys that a set may hold.
@@ -100,7 +100,7 @@ impl KeySet {
     /// Reads a JSON Web Key Set (RFC 7517 §5). Keys for another purpose, of another type, too weak, or malformed
     /// are left out; symmetric and private keys are never read.
     pub fn parse_jwks(bytes: &[u8]) -> Result<Self, KeySetError> {
-        let set = json::object(bytes).map_err(|_| KeySetError::NotAKeySet)?;
+        let set = strict::object(bytes, Strictness::TOKEN).map_err(|_| KeySetError::NotAKeySet)?;
         let listed = set.get("keys").and_then(Value::as_array).ok_or(KeySetError::NotAKeySet)?;
         if listed.len() > KEYS_MAX {
             return Err(KeySetError::TooMany);

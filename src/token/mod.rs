@@ -9,7 +9,6 @@ mod algorithm;
 mod cache;
 mod claims;
 mod entra;
-mod json;
 mod jws;
 mod keys;
 pub mod signer;
