@@ -25,6 +25,7 @@
 //! | [`request`] | the one reading of a request: host, canonical path, query, credential |
 //! | [`spelling`] | how a name is written in a header that the gateway makes |
 //! | [`json`] | JSON bodies: places in them, reading that can't be misunderstood, editing on the way |
+//! | [`socket`] | Engine.IO and Socket.IO packets, and the opening of a WebSocket, as values |
 //! | [`fact`] | the typed values that conditions compare, and where they come from |
 //! | [`token`] | bytes → proof: signatures, keys, time and audience claims; what was proven is remembered |
 //! | [`tenant`] | tenants and organisations, their ids and settings |
@@ -77,6 +78,7 @@
 pub mod request;
 pub mod spelling;
 pub mod json;
+pub mod socket;
 pub mod fact;
 pub mod token;
 pub mod tenant;
