@@ -14,7 +14,7 @@ use tokio::time::{Instant as Moment, Sleep};
 
 use super::outgoing::Meter;
 use super::pool::{self, Connection};
-use super::{Failure, Server};
+use super::{Failure, Server, exchange};
 
 /// Waits for the next piece of a body, and not longer than it should. Costs nothing while pieces arrive in time.
 #[derive(Debug)]
@@ -97,10 +97,9 @@ impl Answer {
         incoming: Incoming,
         lease: Lease,
         request: Option<Arc<Meter>>,
-        read_timeout: Duration,
-        end: Moment,
+        patience: exchange::Patience,
     ) -> Self {
-        let patience = Patience::new(read_timeout);
+        let (patience, end) = (Patience::new(patience.piece), patience.end);
         let mut answer = Self { incoming, lease: Some(lease), request, patience, end };
         if answer.incoming.is_end_stream() {
             answer.finish();

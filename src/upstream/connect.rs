@@ -47,17 +47,27 @@ impl Obstacle {
     }
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Use {
+    /// Requests and answers.
+    Http,
+    /// One request that asks for another protocol.
+    Switch,
+}
+
 /// Opens a connection within the time.
 pub(super) async fn open(
     server: &Server,
     timeout: Duration,
     head_bytes: usize,
+    used: Use,
 ) -> Result<Connection, Obstacle> {
-    let opened = tokio::time::timeout(timeout, connect(server, head_bytes)).await;
+    let opened = tokio::time::timeout(timeout, connect(server, head_bytes, used)).await;
     opened.unwrap_or(Err(Obstacle::Timeout))
 }
 
-async fn connect(server: &Server, head_bytes: usize) -> Result<Connection, Obstacle> {
+async fn connect(server: &Server, head_bytes: usize, used: Use) -> Result<Connection, Obstacle> {
     let address = server.address();
     let stream = match server.ip {
         Some(ip) => TcpStream::connect(SocketAddr::new(ip, address.port)).await,
@@ -70,10 +80,10 @@ async fn connect(server: &Server, head_bytes: usize) -> Result<Connection, Obsta
     .map_err(|_| Obstacle::Refused)?;
     stream.set_nodelay(true).map_err(|_| Obstacle::Refused)?;
     match address.scheme {
-        Scheme::Http => speak(stream, head_bytes).await.map_err(|_| Obstacle::Refused),
+        Scheme::Http => speak(stream, head_bytes, used).await.map_err(|_| Obstacle::Refused),
         Scheme::Https => {
             let stream = secure(&address.host, stream).await.map_err(|_| Obstacle::Tls)?;
-            speak(stream, head_bytes).await.map_err(|_| Obstacle::Tls)
+            speak(stream, head_bytes, used).await.map_err(|_| Obstacle::Tls)
         }
     }
 }
@@ -83,7 +93,7 @@ async fn secure(host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream
     tls()?.connect(name, stream).await
 }
 
-async fn speak<S>(stream: S, head_bytes: usize) -> io::Result<Connection>
+async fn speak<S>(stream: S, head_bytes: usize, used: Use) -> io::Result<Connection>
 where
     S: Send + Unpin + 'static,
     TokioIo<S>: Read + Write,
@@ -94,7 +104,10 @@ where
         .handshake(TokioIo::new(stream));
     let (sender, connection) = handshake.await.map_err(io::Error::other)?;
     // An exchange learns of its connection's errors by itself.
-    let task = tokio::spawn(async move { drop(connection.await) });
+    let task = match used {
+        Use::Http => tokio::spawn(async move { drop(connection.await) }),
+        Use::Switch => tokio::spawn(async move { drop(connection.with_upgrades().await) }),
+    };
     Ok(Connection { sender, task })
 }
 

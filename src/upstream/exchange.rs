@@ -6,13 +6,14 @@
 use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use tokio::time::{Instant as Moment, timeout_at};
 
 use super::answer::{Answer, Lease};
+use super::connect::Use;
 use super::outgoing::{BodyFault, Meter, Outgoing};
 use super::pool::{self, Connection};
 use super::{Obstacle, Server, Upstream, connect};
@@ -34,8 +35,17 @@ pub enum Failure {
     Client(#[from] BodyFault),
 }
 
+/// How long an exchange may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// The answer's first piece, and each next one.
+    pub(super) piece: Duration,
+    /// All of it.
+    pub(super) end: Moment,
+}
+
 /// An exchange that gave no answer.
-enum Lost {
+pub(super) enum Lost {
     /// The request is back: nothing of it was sent.
     Unsent(Box<Request<Outgoing>>),
     /// The connection ended before an answer began.
@@ -48,15 +58,48 @@ impl Upstream {
     /// Sends a request and waits for the head of its answer. `missed` is told of every server that can't be reached, and why.
     pub async fn send(
         &self,
-        mut request: Request<Outgoing>,
+        request: Request<Outgoing>,
         missed: impl Fn(Obstacle),
     ) -> Result<Response<Answer>, Failure> {
-        let end = Moment::now() + self.total_timeout;
-        for server in self.order() {
+        self.send_among(self.order(), self.read_timeout, request, missed).await.map(|(response, _)| response)
+    }
+
+    /// As [`Upstream::send`], and says which server answered.
+    pub async fn send_and_tell(
+        &self,
+        request: Request<Outgoing>,
+        missed: impl Fn(Obstacle),
+    ) -> Result<(Response<Answer>, Arc<Server>), Failure> {
+        let sent = self.send_among(self.order(), self.read_timeout, request, missed).await;
+        sent.map(|(response, server)| (response, server.clone()))
+    }
+
+    /// Sends a request to this server and no other, which may take `patience` to answer if that is longer than usual.
+    pub async fn send_to(
+        &self,
+        server: &Arc<Server>,
+        patience: Duration,
+        request: Request<Outgoing>,
+        missed: impl Fn(Obstacle),
+    ) -> Result<Response<Answer>, Failure> {
+        let patience = self.read_timeout.max(patience);
+        let sent = self.send_among(std::iter::once(server), patience, request, missed).await;
+        sent.map(|(response, _)| response)
+    }
+
+    async fn send_among<'s>(
+        &self,
+        servers: impl Iterator<Item = &'s Arc<Server>>,
+        piece: Duration,
+        mut request: Request<Outgoing>,
+        missed: impl Fn(Obstacle),
+    ) -> Result<(Response<Answer>, &'s Arc<Server>), Failure> {
+        let patience = Patience { piece, end: Moment::now() + self.total_timeout };
+        for server in servers {
             if let Some(connection) = pool::take(server) {
                 let spare = spare(&request);
-                match self.exchange(server, connection, request, end).await {
-                    Ok(response) => return Ok(response),
+                match self.exchange(server, connection, request, patience).await {
+                    Ok(response) => return Ok((response, server)),
                     Err(Lost::Unsent(unsent)) => request = *unsent,
                     Err(Lost::Hangup) => match spare {
                         Some(spare) => request = spare,
@@ -66,7 +109,7 @@ impl Upstream {
                 }
             }
             // Seldom needed and large: boxed, so that not every request is moved about with room for it.
-            let opening = Box::pin(connect::open(server, self.connect_timeout, self.head_bytes));
+            let opening = Box::pin(connect::open(server, self.connect_timeout, self.head_bytes, Use::Http));
             let connection = match opening.await {
                 Ok(connection) => connection,
                 Err(obstacle) => {
@@ -76,8 +119,8 @@ impl Upstream {
                 }
             };
             server.reached();
-            match self.exchange(server, connection, request, end).await {
-                Ok(response) => return Ok(response),
+            match self.exchange(server, connection, request, patience).await {
+                Ok(response) => return Ok((response, server)),
                 Err(Lost::Unsent(unsent)) => request = *unsent,
                 Err(Lost::Hangup) => return Err(Failure::Broken),
                 Err(Lost::Failed(failure)) => return Err(failure),
@@ -91,30 +134,29 @@ impl Upstream {
         server: &Arc<Server>,
         connection: Connection,
         request: Request<Outgoing>,
-        end: Moment,
+        patience: Patience,
     ) -> Result<Response<Answer>, Lost> {
         let meter = request.body().meter();
         let mut lease = Lease::new(connection, server, self.idle_connections);
         let Some(connection) = &mut lease.connection else { return Err(Lost::Unsent(Box::new(request))) };
-        let response = self.head(connection, request, meter.as_deref(), end).await?;
-        Ok(response.map(|incoming| Answer::new(incoming, lease, meter, self.read_timeout, end)))
+        let response = Self::head(connection, request, meter.as_deref(), patience).await?;
+        Ok(response.map(|incoming| Answer::new(incoming, lease, meter, patience)))
     }
 
     /// The answer's head. While the request's body moves, the answer isn't late.
-    async fn head(
-        &self,
+    pub(super) async fn head(
         connection: &mut Connection,
         request: Request<Outgoing>,
         meter: Option<&Meter>,
-        end: Moment,
+        patience: Patience,
     ) -> Result<Response<Incoming>, Lost> {
         let mut response = pin!(connection.sender.try_send_request(request));
         let mut moved = 0;
         loop {
-            let until = end.min(Moment::now() + self.read_timeout);
+            let until = patience.end.min(Moment::now() + patience.piece);
             let Ok(outcome) = timeout_at(until, response.as_mut()).await else {
                 let now_moved = meter.map_or(0, Meter::moved);
-                if now_moved == moved || until == end {
+                if now_moved == moved || until == patience.end {
                     return Err(Lost::Failed(Failure::Timeout));
                 }
                 moved = now_moved;

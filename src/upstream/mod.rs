@@ -8,7 +8,9 @@ mod answer;
 mod connect;
 mod exchange;
 mod outgoing;
+mod pipe;
 mod pool;
+mod switch;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +24,9 @@ pub use answer::Answer;
 pub use connect::Obstacle;
 pub use exchange::Failure;
 pub use outgoing::{BodyFault, BodyLimits, Outgoing};
+pub use pipe::Pipe;
 pub use pool::sweep;
+pub use switch::{Open, Switched};
 
 /// How long a server that couldn't be reached is tried last, for each failure in a row.
 const AVOID_STEP: Duration = Duration::from_secs(1);

@@ -61,6 +61,8 @@ pub struct BodyLimits {
 pub enum Outgoing {
     /// None.
     Empty,
+    /// Bytes that are all here.
+    Whole(Bytes),
     /// As it arrives from the client; trailers are dropped.
     Stream(Box<Stream>),
 }
@@ -152,7 +154,7 @@ impl Outgoing {
 
     pub(super) fn meter(&self) -> Option<Arc<Meter>> {
         match self {
-            Self::Empty => None,
+            Self::Empty | Self::Whole(_) => None,
             Self::Stream(stream) => Some(stream.meter.clone()),
         }
     }
@@ -205,6 +207,10 @@ impl Body for Outgoing {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
+            Self::Whole(bytes) => {
+                let bytes = Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty());
+                Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+            }
             Self::Stream(stream) => stream.poll_data(cx).map(|item| item.map(|data| data.map(Frame::data))),
         }
     }
@@ -212,6 +218,7 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
+            Self::Whole(bytes) => bytes.is_empty(),
             Self::Stream(stream) => stream.incoming.is_end_stream(),
         }
     }
@@ -219,6 +226,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             Self::Stream(stream) => stream.incoming.size_hint(),
         }
     }
