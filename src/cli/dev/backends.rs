@@ -19,7 +19,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
-use super::store::{Ask, Store};
+use super::store::{Ask, Caller, Store};
 
 /// Longest body that a demo application reads.
 const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -72,21 +72,21 @@ async fn answer(
         Ok(body) => serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null),
         Err(_) => return Ok(json_response(StatusCode::PAYLOAD_TOO_LARGE, &json!({ "error": "too large" }))),
     };
-    let path: Vec<String> = head
-        .uri
-        .path()
-        .split('/')
-        .filter(|segment| !segment.is_empty())
-        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
-        .collect();
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let path: Vec<String> =
+        head.uri.path().split('/').filter(|segment| !segment.is_empty()).map(decoded).collect();
+    let pairs = head.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let query: Vec<_> = pairs.map(|(key, value)| (decoded(key), decoded(value))).collect();
+    let said = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let ask = Ask {
         method: head.method.as_str(),
         path: &path,
-        query_id: head
-            .uri
-            .query()
-            .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("_id="))),
-        tenant: head.headers.get("x-gatewarden-tenant").and_then(|value| value.to_str().ok()),
+        query: &query,
+        caller: Caller {
+            tenant: said("x-gatewarden-tenant"),
+            subject: said("x-gatewarden-subject"),
+            view: said("x-view"),
+        },
         sent: &sent,
     };
     // The lock is held for the walk alone; a poisoned one still holds a whole tree.
@@ -113,7 +113,8 @@ fn told(headers: &HeaderMap) -> Map<String, Value> {
         .iter()
         .filter(|(name, _)| {
             let name = name.as_str();
-            name.starts_with("x-gatewarden-") || name.starts_with("x-forwarded-") || name == "x-request-id"
+            let made = ["x-gatewarden-", "x-forwarded-"].iter().any(|prefix| name.starts_with(prefix));
+            made || ["x-request-id", "x-view"].contains(&name)
         })
         .map(|(name, value)| (name.to_string(), json!(String::from_utf8_lossy(value.as_bytes()))))
         .collect()

@@ -8,6 +8,8 @@ mod backends;
 mod banner;
 mod files;
 mod issuer;
+mod made;
+mod people;
 mod persona;
 mod socket;
 mod store;

@@ -7,6 +7,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
+use super::people::{self, PEOPLE};
 use crate::config::Diagnostics;
 use crate::config::raw::{self, Raw, Table};
 
@@ -59,9 +60,14 @@ pub(super) fn persona(wish: &Wish, files: Files<'_>) -> Result<Persona, String> 
     let app = app_of(wish)?;
     let rules = parse(files.app);
     let asked = wish.who.split_once('/').map(|(_, roles)| roles).unwrap_or_default();
-    let roles = role_claims(&rules, asked)?;
+    let person = people::named(app, asked);
+    let roles = match person {
+        Some(person) => role_claims(&rules, person.role.unwrap_or("anyone"))?,
+        None => role_claims(&rules, asked)?,
+    };
     let issuer = text(&rules, "issuer").ok_or_else(|| format!("{app} names no issuer"))?.to_owned();
-    let tenant = tenant_id(&parse(files.tenants), app, wish.tenant.as_deref())?;
+    let of = wish.tenant.as_deref().or(person.and_then(|person| person.tenant));
+    let tenant = tenant_id(&parse(files.tenants), app, of)?;
 
     let name = asked.replace(['+', ' '], "-").to_lowercase();
     let mut claims = common(&name);
@@ -73,11 +79,17 @@ pub(super) fn persona(wish: &Wish, files: Files<'_>) -> Result<Persona, String> 
     if let (Some(_), Some(tenant)) = (declared.and_then(|facts| facts.get("tenant")), &tenant) {
         claims.insert("tenant".into(), json!(tenant));
     }
-    let path = text(&rules, "roles").and_then(|fact| fact.strip_prefix("token."));
-    let path = path.ok_or_else(|| format!("{app} reads its roles elsewhere than in the token"))?;
-    // Entra sends no roles claim at all to whom no role is assigned.
-    if !roles.is_empty() || issuer != "entra" {
-        put(&mut claims, path, json!(roles));
+    // Where the application is asked for roles, a token says who somebody is, and his role follows from that.
+    if let Some(path) = text(&rules, "roles").and_then(|fact| fact.strip_prefix("token.")) {
+        // Entra sends no roles claim at all to whom no role is assigned.
+        if !roles.is_empty() || issuer != "entra" {
+            put(&mut claims, path, json!(roles));
+        }
+    } else if asked.contains('+') {
+        return Err(format!("{app} itself says which role somebody has, so there is no `{asked}`"));
+    }
+    for claim in person.into_iter().flat_map(|person| person.claims) {
+        stated(&mut claims, claim)?;
     }
     for claim in &wish.claims {
         stated(&mut claims, claim)?;
@@ -125,8 +137,11 @@ fn role_claims(rules: &Table, asked: &str) -> Result<Vec<String>, String> {
                     && (entry.key == role || claims(entry).iter().any(|claim| claim == role))
             };
             declared.iter().find(named).and_then(|entry| claims(entry).into_iter().next()).ok_or_else(|| {
-                let known: Vec<&str> = declared.iter().map(|entry| entry.key.as_str()).collect();
-                format!("there is no role `{role}`; there are: {}", known.join(", "))
+                let app = text(rules, "app").unwrap_or_default();
+                let people = PEOPLE.iter().filter(|person| person.app == app).map(|person| person.name);
+                let known = declared.iter().map(|entry| entry.key.as_str()).chain(people);
+                let known: Vec<&str> = known.collect();
+                format!("there is nobody called `{role}`; there are: {}", known.join(", "))
             })
         })
         .collect()
@@ -246,6 +261,21 @@ mod tests {
         let guest = take(CALLING, "calling/CustomerReadOnlyUsers", Some("bodgit-contractors"), &[]).unwrap();
         assert_eq!(guest.claims["tid"], "0b1f8c1e-1c5b-4f0e-9f3a-5a1d7b8f6c11");
         assert!(!take(CALLING, "calling/anyone", None, &[]).unwrap().claims.contains_key("roles"));
+    }
+
+    #[test]
+    fn people_are_who_the_demo_applications_know() {
+        let demo: Value = serde_json::from_str(include_str!("demo.json")).unwrap();
+        let user = take(CALLING, "calling/user-a", None, &[]).unwrap();
+        assert_eq!(demo["calling"]["calls"][0]["createdBy"], user.claims["oid"]);
+        assert_eq!(user.claims["roles"], json!(["CustomerUsers"]));
+        let centre = take(CALLING, "calling/call-centre", None, &[]).unwrap();
+        assert_eq!(centre.claims["tid"], "d41a7b63-2e98-4f06-9c53-8a0b1e2f3c33");
+        assert_eq!(centre.claims["azp"], "7c1d6a52-3f0b-4f3e-8a7e-2b9f0c4d1e60");
+        let members = demo["connect"]["connect"]["t"]["acme"]["members"].as_array().unwrap();
+        for person in PEOPLE.iter().filter(|person| person.app == "connect") {
+            assert!(members.iter().any(|own| own["id"] == format!("dev-{}", person.name)), "{person:?}");
+        }
     }
 
     #[test]
