@@ -23,11 +23,13 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`request`] | the one reading of a request: host, canonical path, query, credential |
+//! | [`zone`] | which month a moment falls in, where a tenant is |
 //! | [`spelling`] | how a name is written in a header that the gateway makes |
 //! | [`json`] | JSON bodies: places in them, reading that can't be misunderstood, editing on the way |
 //! | [`socket`] | Engine.IO and Socket.IO packets, and the opening of a WebSocket, as values |
 //! | [`fact`] | the typed values that conditions compare, and where they come from |
 //! | [`token`] | bytes → proof: signatures, keys, time and audience claims; what was proven is remembered |
+//! | [`seat`] | licence seats: people in a month and at the same time, and what follows when there are too few |
 //! | [`tenant`] | tenants and organisations, their ids and settings |
 //! | [`identity`] | verified token → principal, by kind of issuer |
 //! | [`route`] | host + path + method → operation |
@@ -76,11 +78,13 @@
 //! body, inject), socket events, seats and TLS on the listener are not here yet; a file that needs them is refused.
 
 pub mod request;
+pub mod zone;
 pub mod spelling;
 pub mod json;
 pub mod socket;
 pub mod fact;
 pub mod token;
+pub mod seat;
 pub mod tenant;
 pub mod identity;
 pub mod route;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use crate::fact::Literal;
+use crate::seat::Seats;
 use crate::spelling;
+use crate::zone::Zone;
 
 /// A customer.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct Tenant {
     header: HeaderValue,
     ids: Literal,
     settings: HashMap<Box<str>, Literal>,
+    seats: Seats,
+    zone: Zone,
 }
 
 impl Tenant {
@@ -30,7 +34,34 @@ impl Tenant {
         apps: Box<[Box<str>]>,
         settings: HashMap<Box<str>, Literal>,
     ) -> Self {
-        Self { header: spelling::alone(&name), name, apps, ids: Literal::set(ids), settings }
+        let (seats, zone) = (Seats::default(), Zone::utc());
+        Self { header: spelling::alone(&name), name, apps, ids: Literal::set(ids), settings, seats, zone }
+    }
+
+    /// The tenant with this many seats in each of its apps.
+    #[must_use]
+    pub fn with_seats(mut self, seats: Seats) -> Self {
+        self.seats = seats;
+        self
+    }
+
+    /// The tenant where clocks show this zone's time.
+    #[must_use]
+    pub fn with_zone(mut self, zone: Zone) -> Self {
+        self.zone = zone;
+        self
+    }
+
+    /// How many seats it has in each of its apps.
+    #[must_use]
+    pub fn seats(&self) -> Seats {
+        self.seats
+    }
+
+    /// Where its days and months begin.
+    #[must_use]
+    pub fn zone(&self) -> &Zone {
+        &self.zone
     }
 
     /// Its name, as upstreams are told.

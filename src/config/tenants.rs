@@ -3,13 +3,17 @@
 //! A tenant's settings are the facts that its apps declare under `[facts.tenant]`, every one of them, so that a
 //! file that is cut off can't leave a guard without its value.
 
+mod seats;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::raw::{Entry, Fields, Node, Raw, Table, Text};
 use crate::fact::{Literal, Type};
+use crate::seat::Seats;
 use crate::tenant::{Directory, Tenant};
+use crate::zone::Zone;
 
 /// What an app declares that its tenants have set.
 #[derive(Clone, Debug)]
@@ -51,7 +55,10 @@ struct Row<'n> {
     span: Span,
     ids: Vec<Box<str>>,
     apps: Vec<Text<'n>>,
+    apps_span: Span,
     settings: Option<&'n Entry>,
+    seats: Option<(&'n Entry, Seats)>,
+    zone: Zone,
 }
 
 /// Reads names, ids and apps; settings wait for what the apps declare.
@@ -73,16 +80,18 @@ pub(super) fn read<'n>(table: &'n Table, diagnostics: &mut Diagnostics) -> Draft
             fields.require("ids", entry.span, diagnostics).map(|node| ids(node, &mut owners, diagnostics));
         let ids = ids.unwrap_or_default();
         if is_tenant {
-            let apps =
-                fields.require("apps", entry.span, diagnostics).and_then(|node| node.texts(diagnostics));
-            let settings = fields.entry("settings");
-            if let Some(seats) = fields.entry("seats") {
-                diagnostics.push(
-                    Diagnostic::error(code::NOT_SUPPORTED, "`seats` is not supported yet").at(seats.span, ""),
-                );
-            }
-            let name = entry.key.as_str().into();
-            draft.rows.push(Row { name, span: entry.span, ids, apps: apps.unwrap_or_default(), settings });
+            let apps = fields.require("apps", entry.span, diagnostics);
+            let zone = fields.take("time-zone").and_then(|node| seats::zone(node, diagnostics));
+            draft.rows.push(Row {
+                name: entry.key.as_str().into(),
+                span: entry.span,
+                ids,
+                apps: apps.and_then(|node| node.texts(diagnostics)).unwrap_or_default(),
+                apps_span: apps.map_or(entry.span, |node| node.span),
+                settings: fields.entry("settings"),
+                seats: fields.entry("seats").map(|entry| (entry, seats::seats(entry, diagnostics))),
+                zone: zone.unwrap_or_default(),
+            });
         } else {
             draft.organisations.push((entry.key.as_str().into(), ids));
         }
@@ -172,7 +181,9 @@ impl Draft<'_> {
     fn directory(&self, mut settings: impl FnMut(&str) -> HashMap<Box<str>, Literal>) -> Directory {
         let tenant = |row: &Row<'_>| {
             let apps = row.apps.iter().map(|text| text.value.into()).collect();
-            Arc::new(Tenant::new(row.name.clone(), row.ids.clone(), apps, settings(&row.name)))
+            let tenant = Tenant::new(row.name.clone(), row.ids.clone(), apps, settings(&row.name));
+            let seats = row.seats.map(|(_, seats)| seats).unwrap_or_default();
+            Arc::new(tenant.with_seats(seats).with_zone(row.zone.clone()))
         };
         let tenants = self.rows.iter().map(tenant).collect();
         Directory::new(tenants, self.organisations.iter().flat_map(|(_, ids)| ids.clone()))
@@ -186,6 +197,10 @@ impl Draft<'_> {
     ) -> HashMap<Box<str>, Literal> {
         let wanted: Vec<_> =
             declared.iter().filter(|wanted| row.apps.iter().any(|own| *own.value == *wanted.app)).collect();
+        if let Some((entry, seats)) = row.seats {
+            let settings = row.settings.filter(|_| !wanted.is_empty()).map(|entry| entry.span);
+            seats::check_place(entry, seats, settings.max(Some(row.apps_span)), diagnostics);
+        }
         let table = row.settings.and_then(|entry| entry.value.table(diagnostics));
         let mut found = HashMap::new();
         for own in entries(table) {
