@@ -3,12 +3,12 @@
 //!
 //! Whose body it is, and what follows from what stands in it, is decided elsewhere. Nothing here waits or sends.
 
-mod edit;
+pub mod edit;
 mod pattern;
 mod pointer;
 pub mod strict;
 
-pub use edit::{Edits, Filter, Keep};
+pub use edit::{Editor, Edits, Filter, Keep, Unreadable};
 pub use pattern::{Pattern, Segment};
 pub use pointer::{Pointer, PointerError};
 
