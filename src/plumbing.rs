@@ -3,6 +3,8 @@
 //! How the file is read, and what is a mistake in it, is `config::gateway`'s. Nothing here opens a file or a socket:
 //! a path is kept as the operator wrote it, already joined to the directory of `gateway.toml`.
 
+mod credential;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::token::IssuerKind;
+
+pub use credential::{Credential, CredentialSource, NoSecret, SECRET_MAX_BYTES, examine};
 
 /// Everything that `gateway.toml` says, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +94,8 @@ pub struct UpstreamConfig {
     pub servers: Vec<ServerAddress>,
     /// A path prefix that is cut off before forwarding: starts with `/`, doesn't end in one.
     pub strip: Option<String>,
+    /// What look-ups authenticate with.
+    pub credential: Option<Credential>,
     /// How long a connection may take to come up.
     pub connect_timeout: Duration,
     /// How long the first byte of an answer, and each next one, may take.

@@ -46,6 +46,8 @@ pub enum Rejection {
     ClientTooSlow,
     /// The client went away before its request was whole; whether anyone reads this answer isn't known.
     ClientLeft,
+    /// A question of the gateway's own came back to it.
+    Loop,
     /// The gateway is draining.
     Draining,
     /// Too many requests are in flight.
@@ -120,6 +122,7 @@ impl Rejection {
                 StatusCode::UNAUTHORIZED
             }
             Self::Tenant(_) | Self::Denied => StatusCode::FORBIDDEN,
+            Self::Loop => StatusCode::LOOP_DETECTED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -144,6 +147,7 @@ impl Rejection {
             Self::BodyTooLarge => "body-too-large",
             Self::ClientTooSlow => "request-timeout",
             Self::ClientLeft => "client-left",
+            Self::Loop => "loop-detected",
             Self::Draining => "shutting-down",
             Self::Overloaded => "overloaded",
             Self::UpstreamUnreachable => "upstream-unreachable",
@@ -189,6 +193,7 @@ impl Rejection {
             Self::BodyTooLarge => "the request body is too large".into(),
             Self::ClientTooSlow => "the request took too long to arrive".into(),
             Self::ClientLeft => "the request broke off".into(),
+            Self::Loop => "what the gateway asks came back to it".into(),
             Self::Draining => "the gateway is shutting down; try again".into(),
             Self::Overloaded => "too many requests are in flight; try again".into(),
             Self::UpstreamUnreachable => "the application can't be reached; try again".into(),

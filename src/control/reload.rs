@@ -19,7 +19,7 @@ pub use self::set::Needs;
 pub use self::watch::Hints;
 use self::watch::Watches;
 use super::status::{Board, Refusal, Status};
-use super::{mounts, sources};
+use super::{credentials, mounts, sources};
 use crate::config::diagnostic::{Severity, Style, code};
 use crate::config::{Diagnostic, Diagnostics, SourceFile, Sources};
 use crate::plumbing::GatewayConfig;
@@ -186,11 +186,15 @@ impl Reloader {
 
     async fn look(&mut self, trigger: Trigger) -> Reloaded {
         let began = Instant::now();
-        let gateway = self.gateway.clone();
-        let reading = blocking(move || sources::read_steady(&gateway, std::thread::sleep)).await;
-        let reading = reading.unwrap_or_else(Err);
+        let (gateway, live) = (self.gateway.clone(), self.live.clone());
+        let reading = blocking(move || {
+            credentials::refresh(&live.load().gateway);
+            let reading = sources::read_steady(&gateway, std::thread::sleep);
+            let unreadable = reading.as_ref().map_or_else(|_| String::new(), credentials::unreadable);
+            (sources::fingerprint(&reading) + &unreadable, reading)
+        });
+        let (found, reading) = reading.await.unwrap_or_else(|why| (why.first_line(&[]), Err(why)));
         let settled = began.elapsed();
-        let found = sources::fingerprint(&reading);
         match self.machine.judge(trigger, &found) {
             Step::Nothing => return self.unchanged(trigger),
             Step::Reverted => return self.revert(),

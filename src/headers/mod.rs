@@ -31,6 +31,9 @@ pub const ROLES: HeaderName = HeaderName::from_static("x-gatewarden-roles");
 /// `X-Gatewarden-Permission`.
 pub const PERMISSION: HeaderName = HeaderName::from_static("x-gatewarden-permission");
 
+/// `X-Gatewarden-Lookup`: what the gateway itself asks of an app. A request that has it went in a circle.
+pub const LOOKUP: HeaderName = HeaderName::from_static("x-gatewarden-lookup");
+
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 

@@ -52,6 +52,8 @@ pub enum NoAnswer {
     Unreadable,
     /// The app doesn't let the gateway ask.
     NotAllowed,
+    /// The question came back to the gateway.
+    Loop,
     /// Another status than the one of an answer.
     Status,
     /// The question can't be sent.
@@ -60,13 +62,14 @@ pub enum NoAnswer {
 
 impl NoAnswer {
     /// Every one of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Timeout,
         Self::Unreachable,
         Self::Broken,
         Self::TooLarge,
         Self::Unreadable,
         Self::NotAllowed,
+        Self::Loop,
         Self::Status,
         Self::Unaskable,
     ];
@@ -81,6 +84,7 @@ impl NoAnswer {
             Self::TooLarge => "too-large",
             Self::Unreadable => "unreadable",
             Self::NotAllowed => "not-allowed",
+            Self::Loop => "loop",
             Self::Status => "status",
             Self::Unaskable => "unaskable",
         }

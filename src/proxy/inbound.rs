@@ -6,15 +6,20 @@ use http::{HeaderValue, Version};
 
 use super::connection::Client;
 use crate::headers::{self, Origin};
+use crate::rejection::Rejection;
 use crate::request::{Malformed, TARGET_MAX_BYTES};
 use crate::snapshot::Snapshot;
 
 /// Makes the head of a request fit to be judged.
-pub(super) fn receive(parts: &mut Parts, client: &Client, snapshot: &Snapshot) -> Result<Origin, Malformed> {
+pub(super) fn receive(parts: &mut Parts, client: &Client, snapshot: &Snapshot) -> Result<Origin, Rejection> {
+    // Whoever sent it: a look-up that led to a look-up would have no end.
+    if parts.headers.contains_key(headers::LOOKUP) {
+        return Err(Rejection::Loop);
+    }
     headers::check_request_framing(parts.version, &parts.headers)?;
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > TARGET_MAX_BYTES {
-        return Err(Malformed::TargetTooLong);
+        return Err(Malformed::TargetTooLong.into());
     }
     // HTTP/2 names the host in the target; rules and upstream read it in the header.
     if let (Some(authority), false) = (parts.uri.authority(), parts.headers.contains_key(HOST)) {

@@ -12,6 +12,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry,
 use super::cache;
 use super::family::{Family, Seconds, Spec};
 use super::labels::Bounded;
+use super::lookups::LookUpSeries;
 use super::process::Process;
 use crate::outcome::{Ending, Outcome};
 use crate::request::Timestamp;
@@ -34,6 +35,7 @@ pub struct Metrics {
     pub(super) overflow: Family<IntCounter>,
     upstream_connect_failures: Family<IntCounter>,
     upstream_cut_answers: Family<IntCounter>,
+    pub(super) lookups: LookUpSeries,
     reloads: Family<IntCounter>,
     reload_successful: IntGauge,
     reload_timestamp: IntGauge,
@@ -138,6 +140,7 @@ impl Metrics {
             upstream_duration: made.family(UPSTREAM_DURATION)?,
             upstream_connect_failures: made.family(UPSTREAM_CONNECT_FAILURES)?,
             upstream_cut_answers: made.family(UPSTREAM_CUT_ANSWERS)?,
+            lookups: LookUpSeries::new(&made)?,
             overflow: made.family(OVERFLOW)?,
             reloads: made.family(RELOADS)?,
             reload_successful: made.gauge(RELOAD_SUCCESSFUL)?,
@@ -286,7 +289,7 @@ impl Labels {
 }
 
 /// Makes and registers. A series that can't be had is not counted: the caller can't do anything about it.
-struct Maker<'r> {
+pub(super) struct Maker<'r> {
     registry: &'r Registry,
 }
 
@@ -295,7 +298,10 @@ impl Maker<'_> {
         Ok(self.registry.register(Box::new(collector))?)
     }
 
-    fn family<S: super::family::Series + 'static>(&self, spec: Spec) -> Result<Family<S>, MetricsError> {
+    pub(super) fn family<S: super::family::Series + 'static>(
+        &self,
+        spec: Spec,
+    ) -> Result<Family<S>, MetricsError> {
         let family = Family::new(spec)?;
         self.register(family.clone())?;
         Ok(family)
@@ -338,10 +344,10 @@ const ROUTES_MAX: usize = 1_000;
 /// Names from `gateway.toml` and apps that have a label of their own.
 const CONFIGURED_MAX: usize = 200;
 /// Series of a metric whose labels multiply.
-const SERIES_MAX: usize = 10_000;
+pub(super) const SERIES_MAX: usize = 10_000;
 
 /// Buckets for whole requests and upstreams: 1 ms to 10 s.
-const REQUEST_BUCKETS: &[f64] =
+pub(super) const REQUEST_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Buckets for decisions: 1 µs to 10 ms.
 const DECISION_BUCKETS: &[f64] = &[

@@ -5,9 +5,11 @@ mod cache;
 mod family;
 mod labels;
 pub mod log;
+mod lookups;
 mod metrics;
 mod process;
 #[cfg(test)]
 mod tests;
 
+pub use lookups::Hits;
 pub use metrics::{Counted, Metrics, MetricsError, Mode, Trigger};

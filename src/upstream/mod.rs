@@ -17,8 +17,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use crate::balance;
-use crate::plumbing::{Limits, ServerAddress, UpstreamConfig};
+use crate::plumbing::{Credential, Limits, ServerAddress, UpstreamConfig};
 
 pub use answer::Answer;
 pub use connect::Obstacle;
@@ -32,6 +34,8 @@ pub use switch::{Open, Switched};
 const AVOID_STEP: Duration = Duration::from_secs(1);
 /// The longest such time.
 const AVOID_MAX: Duration = Duration::from_secs(10);
+/// Look-ups that one upstream is asked at once.
+const LOOKUPS_MAX: usize = 64;
 
 /// The upstreams of one configuration, in its order.
 #[derive(Debug, Default)]
@@ -51,6 +55,10 @@ impl Upstreams {
             let all = previous.into_iter().flat_map(|set| &set.list).flat_map(|upstream| &upstream.servers);
             all.into_iter().find(|server| server.address == *address).cloned()
         };
+        let turns = |name: &str| {
+            let known = previous.into_iter().flat_map(|set| &set.list).find(|own| *own.name == *name);
+            known.map_or_else(|| Arc::new(Semaphore::new(LOOKUPS_MAX)), |own| own.asking.clone())
+        };
         let list = configs.map(|config| {
             let servers = config.servers.iter();
             let servers =
@@ -59,6 +67,8 @@ impl Upstreams {
                 name: config.name.clone(),
                 servers: servers.collect(),
                 turn: AtomicUsize::new(0),
+                credential: config.credential.clone(),
+                asking: turns(&config.name),
                 connect_timeout: config.connect_timeout,
                 read_timeout: config.read_timeout,
                 total_timeout: config.total_timeout,
@@ -87,6 +97,8 @@ pub struct Upstream {
     name: Arc<str>,
     servers: Vec<Arc<Server>>,
     turn: AtomicUsize,
+    credential: Option<Credential>,
+    asking: Arc<Semaphore>,
     connect_timeout: Duration,
     read_timeout: Duration,
     total_timeout: Duration,
@@ -105,6 +117,18 @@ impl Upstream {
     #[must_use]
     pub fn servers(&self) -> &[Arc<Server>] {
         &self.servers
+    }
+
+    /// What the gateway shows it when it asks on its own account.
+    #[must_use]
+    pub fn credential(&self) -> Option<&Credential> {
+        self.credential.as_ref()
+    }
+
+    /// Turns to ask it something: what rules want to know never takes all that it can bear.
+    #[must_use]
+    pub fn asking(&self) -> &Semaphore {
+        &self.asking
     }
 
     /// The servers in the order in which this request should try them.
@@ -208,6 +232,7 @@ mod tests {
             at: Vec::new(),
             servers: ports.iter().map(server).collect(),
             strip: None,
+            credential: None,
             connect_timeout: UpstreamConfig::CONNECT_TIMEOUT,
             read_timeout: UpstreamConfig::READ_TIMEOUT,
             total_timeout: UpstreamConfig::TOTAL_TIMEOUT,

@@ -9,7 +9,8 @@ use super::super::raw::{Entry, Fields, Node, Raw, Table};
 use super::read::Reader;
 use super::units::{self, UrlReach};
 use super::{
-    ENTRA_ISSUER, ENTRA_METADATA, IssuerConfig, KeySource, LEEWAY, LEEWAY_MAX, Place, UpstreamConfig,
+    Credential, CredentialSource, ENTRA_ISSUER, ENTRA_METADATA, IssuerConfig, KeySource, LEEWAY, LEEWAY_MAX,
+    Place, UpstreamConfig,
 };
 use crate::token::IssuerKind;
 
@@ -165,16 +166,52 @@ pub(super) fn upstream(
         }
     }
     let strip = strip(reader, fields.take("strip"), &at);
+    let credential = fields.entry("credential").and_then(|entry| credential(reader, entry));
     let (minute, day) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
     let connect_timeout =
         reader.duration(fields.take("connect-timeout"), UpstreamConfig::CONNECT_TIMEOUT, minute);
     let read_timeout = reader.duration(fields.take("read-timeout"), UpstreamConfig::READ_TIMEOUT, day);
     let total_timeout = reader.duration(fields.take("total-timeout"), UpstreamConfig::TOTAL_TIMEOUT, day);
     reader.unsupported(&mut fields, "health", "a server that can't be reached is passed over all the same");
-    reader.unsupported(&mut fields, "credential", "look-ups are not supported yet either");
     fields.finish(reader.diagnostics);
     let name = Arc::from(entry.key.as_str());
-    UpstreamConfig { name, at, servers, strip, connect_timeout, read_timeout, total_timeout }
+    UpstreamConfig { name, at, servers, strip, credential, connect_timeout, read_timeout, total_timeout }
+}
+
+/// Where a secret is, never what it is.
+fn credential(reader: &mut Reader<'_>, entry: &Entry) -> Option<Credential> {
+    if let Raw::Text(..) = entry.value.value {
+        reader.diagnostics.push(
+            Diagnostic::error(code::WRONG_TYPE, "a secret doesn't stand in this file")
+                .at(entry.value.span, "")
+                .help("`{ file = \"secrets/NAME\" }`, or `{ env = \"NAME\" }`"),
+        );
+        return None;
+    }
+    let table = entry.value.table(reader.diagnostics)?;
+    let mut fields = Fields::new(table);
+    let (file, env) = (fields.take("file"), fields.take("env"));
+    fields.finish(reader.diagnostics);
+    let text = |reader: &mut Reader<'_>, node: &Node| {
+        let text = node.text(reader.diagnostics)?;
+        let is_name = !text.value.trim().is_empty() && !text.value.contains(['\0', '=']);
+        if !is_name {
+            reader.mistake(text.inner(), "names nothing");
+        }
+        is_name.then(|| text.value.to_owned())
+    };
+    let source = match (file, env) {
+        (Some(file), None) => {
+            let name = text(reader, file)?;
+            CredentialSource::File(reader.base.join(name))
+        }
+        (None, Some(env)) => CredentialSource::Env(text(reader, env)?),
+        _ => {
+            reader.mistake(entry.value.span, "a credential comes from one place: `file` or `env`");
+            return None;
+        }
+    };
+    Some(Credential::new(source))
 }
 
 fn places(reader: &mut Reader<'_>, node: Option<&Node>, taken: &mut Vec<Taken>) -> Vec<Place> {

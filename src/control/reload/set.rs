@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::credentials;
 use super::super::keys::Keyring;
 use crate::config::diagnostic::code;
 use crate::config::{Carried, Compiled, Diagnostic, Diagnostics, FileKind, Sources, Span, Trust, compile};
@@ -30,6 +31,7 @@ impl Needs {
         let trust = (self.trust)();
         let configured = matches!(trust, Trust::Configured);
         let compiled = compile(sources, Carried { previous, trust })?;
+        credentials::read_all(&compiled.snapshot.gateway)?;
         if configured {
             self.keyring.tend_all(&compiled.snapshot);
         }
