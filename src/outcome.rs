@@ -20,6 +20,8 @@ pub enum Ending {
     ClientLeft,
     /// The upstream broke off in the middle of its answer.
     UpstreamBroke,
+    /// The upstream's answer was being edited, and in the middle of it couldn't be read any more.
+    AnswerWithheld,
 }
 
 /// One request, ended.

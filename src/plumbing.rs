@@ -158,6 +158,8 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a request's body.
     pub body_bytes: u64,
+    /// Bytes of a request's body that a rule reads.
+    pub rule_body_bytes: u64,
     /// Time for a request's head to arrive.
     pub head_timeout: Duration,
     /// Time for the next piece of a request's body to arrive.
@@ -187,6 +189,7 @@ impl Default for Limits {
             head_bytes: 32 * KIB,
             headers: 100,
             body_bytes: 10 * 1024 * 1024,
+            rule_body_bytes: 64 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),

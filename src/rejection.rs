@@ -40,6 +40,8 @@ pub enum Rejection {
     StepUp(Challenge),
     /// Only an unanswered question stands against it.
     Unanswered,
+    /// A rule reads the body, and it isn't JSON.
+    UnsupportedBody,
     /// The body is longer than the limit.
     BodyTooLarge,
     /// The client sent its request too slowly.
@@ -58,6 +60,8 @@ pub enum Rejection {
     UpstreamTimeout,
     /// The upstream answered with something that isn't HTTP.
     UpstreamBroken,
+    /// The upstream's answer should have been edited, and couldn't be read.
+    AnswerWithheld,
     /// A fault of the gateway's own.
     Internal,
 }
@@ -123,10 +127,11 @@ impl Rejection {
             }
             Self::Tenant(_) | Self::Denied => StatusCode::FORBIDDEN,
             Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::UpstreamBroken => StatusCode::BAD_GATEWAY,
+            Self::UpstreamBroken | Self::AnswerWithheld => StatusCode::BAD_GATEWAY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -144,6 +149,7 @@ impl Rejection {
             Self::Tenant(_) | Self::Denied => "not-permitted",
             Self::StepUp(_) => "step-up-required",
             Self::Unanswered => "decision-unavailable",
+            Self::UnsupportedBody => "unsupported-body",
             Self::BodyTooLarge => "body-too-large",
             Self::ClientTooSlow => "request-timeout",
             Self::ClientLeft => "client-left",
@@ -153,6 +159,7 @@ impl Rejection {
             Self::UpstreamUnreachable => "upstream-unreachable",
             Self::UpstreamTimeout => "upstream-timeout",
             Self::UpstreamBroken => "upstream-broken",
+            Self::AnswerWithheld => "answer-withheld",
             Self::Internal => "internal",
         }
     }
@@ -190,6 +197,7 @@ impl Rejection {
             Self::Tenant(_) | Self::Denied => "the caller may not do this".into(),
             Self::StepUp(_) => "a stronger log-in is needed for this".into(),
             Self::Unanswered => "what the decision needs can't be asked just now; try again".into(),
+            Self::UnsupportedBody => "the request body must be JSON, not compressed".into(),
             Self::BodyTooLarge => "the request body is too large".into(),
             Self::ClientTooSlow => "the request took too long to arrive".into(),
             Self::ClientLeft => "the request broke off".into(),
@@ -199,6 +207,9 @@ impl Rejection {
             Self::UpstreamUnreachable => "the application can't be reached; try again".into(),
             Self::UpstreamTimeout => "the application took too long to answer".into(),
             Self::UpstreamBroken => "the application's answer can't be understood".into(),
+            Self::AnswerWithheld => {
+                "the application's answer can't be read, so what it may show isn't known".into()
+            }
             Self::Internal => "the gateway failed".into(),
         }
     }

@@ -69,6 +69,9 @@ pub enum Malformed {
     /// `Transfer-Encoding` other than one `chunked`, or two message lengths (RFC 9112 §6.1).
     #[error("the length of the body can be read in two ways")]
     Framing,
+    /// A body that a rule reads, of JSON that can't be read in exactly one way.
+    #[error("the body is no JSON that can be read in one way only")]
+    Body,
     /// `Upgrade` or `Connection` that can't be parsed.
     #[error("the connection options can't be read")]
     ConnectionOptions,
@@ -93,6 +96,7 @@ impl Malformed {
             Self::HeaderAmbiguous => "header-ambiguous",
             Self::Authorization => "authorization",
             Self::Framing => "framing",
+            Self::Body => "body",
             Self::ConnectionOptions => "connection-options",
         }
     }

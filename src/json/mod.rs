@@ -4,11 +4,13 @@
 //! Whose body it is, and what follows from what stands in it, is decided elsewhere. Nothing here waits or sends.
 
 pub mod edit;
+mod media;
 mod pattern;
 mod pointer;
 pub mod strict;
 
 pub use edit::{Editor, Edits, Filter, Keep, Unreadable};
+pub use media::{Media, media};
 pub use pattern::{Pattern, Segment};
 pub use pointer::{Pointer, PointerError};
 

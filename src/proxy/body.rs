@@ -8,8 +8,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::record::Recorder;
 use super::taking::Taking;
+use super::transform::{Cut, Passing};
 use crate::outcome::Ending;
-use crate::upstream::{Answer, Failure};
 
 /// A response's body: one of our own, or an upstream's on its way through.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Body {
 #[derive(Debug)]
 enum Content {
     Own(Option<Bytes>),
-    Upstream(Answer),
+    Upstream(Passing),
 }
 
 impl Body {
@@ -31,31 +31,32 @@ impl Body {
         Self { content: Content::Own(Some(bytes).filter(|bytes| !bytes.is_empty())), recorder, taking }
     }
 
-    pub(super) fn upstream(answer: Answer, mut recorder: Recorder, taking: Option<Taking>) -> Self {
-        if answer.is_end_stream() {
+    pub(super) fn upstream(passing: Passing, mut recorder: Recorder, taking: Option<Taking>) -> Self {
+        if passing.is_end_stream() {
             recorder.ended(Ending::Answered);
         }
-        Self { content: Content::Upstream(answer), recorder, taking }
+        Self { content: Content::Upstream(passing), recorder, taking }
     }
 }
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = Failure;
+    type Error = Cut;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let body = self.get_mut();
         if let Some(taking) = &mut body.taking {
             taking.asked_for();
         }
         let frame = match &mut body.content {
             Content::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-            Content::Upstream(answer) => {
-                let frame = ready!(Pin::new(&mut *answer).poll_frame(cx));
-                if matches!(frame, Some(Err(_))) {
-                    body.recorder.ended(Ending::UpstreamBroke);
-                } else if frame.is_none() || answer.is_end_stream() {
-                    body.recorder.ended(Ending::Answered);
+            Content::Upstream(passing) => {
+                let frame = ready!(Pin::new(&mut *passing).poll_frame(cx));
+                match frame {
+                    Some(Err(Cut::Upstream(_))) => body.recorder.ended(Ending::UpstreamBroke),
+                    Some(Err(Cut::Unreadable)) => body.recorder.ended(Ending::AnswerWithheld),
+                    _ if frame.is_none() || passing.is_end_stream() => body.recorder.ended(Ending::Answered),
+                    _ => {}
                 }
                 frame
             }
@@ -72,7 +73,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Own(bytes) => bytes.is_none(),
-            Content::Upstream(answer) => answer.is_end_stream(),
+            Content::Upstream(passing) => passing.is_end_stream(),
         }
     }
 
@@ -82,7 +83,7 @@ impl HttpBody for Body {
                 let length = bytes.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
-            Content::Upstream(answer) => answer.size_hint(),
+            Content::Upstream(passing) => passing.size_hint(),
         }
     }
 }

@@ -11,12 +11,13 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::record::Recorder;
+use super::transform::Passing;
 use crate::authorize::{Permit, TokenHandling};
 use crate::headers::{self, Origin};
 use crate::plumbing::Limits;
 use crate::rejection::Rejection;
 use crate::request::Malformed;
-use crate::upstream::{Answer, BodyFault, BodyLimits, Failure, Obstacle, Outgoing, Upstream};
+use crate::upstream::{BodyFault, BodyLimits, Failure, Obstacle, Outgoing, Upstream};
 
 /// A request on its way out.
 pub(super) struct Outbound {
@@ -32,7 +33,7 @@ pub(super) async fn forward(
     permit: Permit,
     outbound: Outbound,
     recorder: &mut Recorder,
-) -> Result<Response<Answer>, Rejection> {
+) -> Result<Response<Passing>, Rejection> {
     let Outbound { mut parts, body, origin } = outbound;
     let bounds = BodyLimits { bytes: limits.body_bytes, timeout: limits.body_timeout };
     let body = Outgoing::new(body, bounds).map_err(Failure::Client).map_err(reject)?;
@@ -55,7 +56,7 @@ pub(super) async fn forward(
     if is_odd || headers::clean_response(response.headers_mut()).is_err() {
         return Err(Rejection::UpstreamBroken);
     }
-    Ok(response)
+    Ok(response.map(Passing::AsItComes))
 }
 
 /// Says who is calling and for whom, over whatever the client said.
@@ -87,7 +88,7 @@ fn target(asked: &Uri, permitted: &str) -> Result<Uri, Rejection> {
     Ok(Uri::from(target))
 }
 
-fn reject(failure: Failure) -> Rejection {
+pub(super) fn reject(failure: Failure) -> Rejection {
     match failure {
         Failure::Unreachable => Rejection::UpstreamUnreachable,
         Failure::Timeout => Rejection::UpstreamTimeout,

@@ -18,13 +18,13 @@ use super::forward::{Outbound, forward};
 use super::plane::Plane;
 use super::record::Recorder;
 use super::taking::Taking;
+use super::transform::Passing;
 use super::{inbound, respond};
 use crate::authorize::{Answer as Settled, Permit, Question, Ruling, authorize};
 use crate::rejection::Rejection;
 use crate::request::{CanonicalPath, Credential, Query, RequestView, Timestamp, read_host};
 use crate::snapshot::Snapshot;
 use crate::token::DevTokens;
-use crate::upstream::Answer;
 
 /// What a gateway that takes development tokens says with every answer.
 const MODE: HeaderName = HeaderName::from_static("x-gatewarden-mode");
@@ -67,7 +67,7 @@ async fn serve(
     snapshot: Arc<Snapshot>,
     request: Request<Incoming>,
     recorder: &mut Recorder,
-) -> Result<Response<Answer>, Rejection> {
+) -> Result<Response<Passing>, Rejection> {
     if recorder.is_over_capacity() {
         return Err(Rejection::Overloaded);
     }

@@ -9,10 +9,14 @@ mod handle;
 mod inbound;
 mod patience;
 mod plane;
+#[allow(dead_code, reason = "no permit asks for it yet")]
+mod reading;
 mod record;
 mod respond;
 mod server;
 mod taking;
+#[allow(dead_code, reason = "no permit asks for it yet")]
+mod transform;
 
 pub use plane::Plane;
 pub use server::{Running, Server};

@@ -12,11 +12,11 @@ use serde::Serialize;
 use super::body::Body;
 use super::record::Recorder;
 use super::taking::Taking;
+use super::transform::Passing;
 use crate::headers::REQUEST_ID;
 use crate::outcome::Ending;
 use crate::rejection::Rejection;
 use crate::request::Malformed;
-use crate::upstream::Answer;
 
 #[derive(Serialize)]
 struct Problem<'p> {
@@ -29,16 +29,16 @@ struct Problem<'p> {
 
 /// An upstream's answer, already cleaned.
 pub(super) fn passed(
-    response: Response<Answer>,
+    response: Response<Passing>,
     mut recorder: Recorder,
     taking: Option<Taking>,
 ) -> Response<Body> {
-    let (mut parts, answer) = response.into_parts();
+    let (mut parts, passing) = response.into_parts();
     // The upstream's version says nothing about this side.
     parts.version = Version::default();
     parts.headers.insert(REQUEST_ID, recorder.request_id().clone());
     recorder.responded(parts.status);
-    Response::from_parts(parts, Body::upstream(answer, recorder, taking))
+    Response::from_parts(parts, Body::upstream(passing, recorder, taking))
 }
 
 /// A refusal.

@@ -209,7 +209,7 @@ fn decision(family: &Family<IntCounter>, tenant: &str, app: &str, verdict: Verdi
 fn own_reason(outcome: &Outcome) -> Option<&'static str> {
     match outcome.ending {
         Ending::Own(reason) => Some(reason),
-        Ending::Answered | Ending::ClientLeft | Ending::UpstreamBroke => None,
+        Ending::Answered | Ending::ClientLeft | Ending::UpstreamBroke | Ending::AnswerWithheld => None,
     }
 }
 

@@ -189,7 +189,7 @@ impl Metrics {
     pub fn observe(&self, outcome: &Outcome) {
         cache::record(self, outcome);
         // The status was sent before the answer broke off, so no status tells.
-        if outcome.ending == Ending::UpstreamBroke {
+        if matches!(outcome.ending, Ending::UpstreamBroke | Ending::AnswerWithheld) {
             let upstream = outcome.upstream_name.as_deref();
             let upstream = self.labels.upstreams.value(upstream, super::labels::NONE);
             count(&self.upstream_cut_answers, &[upstream.as_str()]);

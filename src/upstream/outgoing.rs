@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::answer::Patience;
@@ -144,6 +145,23 @@ impl Outgoing {
         let (left, patience) = (limits.bytes, Patience::new(limits.timeout));
         let pace = Pace::new(limits.timeout);
         Ok(Self::Stream(Box::new(Stream { incoming, left, patience, pace, meter: Arc::default() })))
+    }
+
+    /// Takes a client's body to its end, as patiently as it would be passed on.
+    pub async fn collect(incoming: Incoming, limits: BodyLimits) -> Result<Bytes, BodyFault> {
+        let mut body = Self::new(incoming, limits)?;
+        let mut whole = Bytes::new();
+        let mut pieces = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            if whole.is_empty() && pieces.is_empty() {
+                whole = data;
+            } else {
+                pieces.extend_from_slice(&std::mem::take(&mut whole));
+                pieces.extend_from_slice(&data);
+            }
+        }
+        Ok(if pieces.is_empty() { whole } else { pieces.freeze() })
     }
 
     /// Whether there is no body.

@@ -191,6 +191,8 @@ impl Reader<'_> {
             *value = bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(*value);
         }
         limits.body_bytes = self.size(fields.take("body"), 0, 1 << 40).unwrap_or(limits.body_bytes);
+        let rule_body = self.size(fields.take("rule-body"), 1 << 10, 1 << 20);
+        limits.rule_body_bytes = rule_body.unwrap_or(limits.rule_body_bytes);
         let hour = Duration::from_secs(3600);
         let times: [(&'static str, &mut Duration); 4] = [
             ("head-timeout", &mut limits.head_timeout),
