@@ -9,6 +9,7 @@
 //! upstream's turns and the requests in flight.
 
 mod fetch;
+mod forgetting;
 mod memory;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use http::{HeaderName, HeaderValue};
 use tokio::sync::watch;
 use tokio::time::{Instant as Moment, timeout_at};
 
+pub use self::forgetting::Forgetting;
 use self::memory::{Joined, Landing, Memory, Room};
 use crate::policy::lookup::{Forget, LookUpKey, LookedUp, NoAnswer};
 use crate::telemetry::Metrics;
@@ -77,10 +79,10 @@ impl LookUps {
         wait(&self.memory, metrics, key, until, fly).await
     }
 
-    /// Drops every answer of a namespace, also those that are still on their way, and lets open sockets know. To be called
-    /// when a write has ended, however it ended, and before its caller hears of it.
-    pub fn forget(&self, forget: &Forget) {
-        self.memory.forget(forget);
+    /// Drops every answer of these namespaces, also those that are still on their way, and lets open sockets know. To be
+    /// called when a write has ended, however it ended, and before its caller hears of it: [`Forgetting`] is.
+    pub fn forget_all(&self, stale: &[Forget]) {
+        stale.iter().for_each(|forget| self.memory.forget(forget));
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 

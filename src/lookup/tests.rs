@@ -139,15 +139,3 @@ async fn a_lost_flight_is_flown_again_once() {
     assert_eq!(bench.ask(LONG, drop).await, LookedUp::Unavailable(NoAnswer::Broken));
     assert_eq!(bench.flights(), 2);
 }
-
-#[tokio::test]
-async fn open_sockets_hear_of_every_write() {
-    let bench = Bench::new();
-    let lookups = LookUps::new(bench.metrics.clone());
-    let mut changes = lookups.changes();
-    assert!(!changes.has_changed().unwrap());
-    let LookUpKey { app, tenant, namespace, .. } = bench.key.clone();
-    lookups.forget(&Forget { app, tenant, namespace });
-    changes.changed().await.unwrap();
-    assert_eq!(*changes.borrow_and_update(), 1);
-}

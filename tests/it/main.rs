@@ -14,6 +14,7 @@ mod cli;
 mod dev;
 mod forwarding;
 mod keys;
+mod lookups;
 mod metrics;
 mod policy;
 mod process;

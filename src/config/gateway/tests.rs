@@ -83,6 +83,7 @@ fn every_key_is_read() {
         at      = ["/calling/v2"]
         servers = ["http://127.0.0.1:7003"]
         strip   = "/calling"
+        credential = { file = "secrets/calling" }
         [limits]
         body        = "1GiB"
         head        = "16KiB"
@@ -103,6 +104,8 @@ fn every_key_is_read() {
     let [calling, desk] = &config.upstreams[..] else { panic!("{:?}", config.upstreams) };
     assert_eq!((&*calling.name, calling.strip.as_deref()), ("calling", Some("/calling")));
     assert_eq!((desk.at.len(), desk.servers.len()), (2, 2));
+    let secret = CredentialSource::File("etc/secrets/calling".into());
+    assert_eq!((&calling.credential, &desk.credential), (&Some(Credential::new(secret)), &None));
     assert_eq!(desk.connect_timeout, Duration::from_millis(250));
     assert_eq!((config.limits.body_bytes, config.limits.head_bytes), (1 << 30, 16 << 10));
     assert_eq!((config.limits.connections, config.limits.h2_streams), (5, 7));
@@ -169,4 +172,18 @@ fn upstreams_serve_places_of_their_own() {
     );
     let half = "[upstreams.a]\nat = [\"/calling-two\"]\nservers = [\"http://h:1\"]\nstrip = \"/calling\"\n";
     mistakes(half, &["doesn't begin with that"]);
+}
+
+#[test]
+fn a_secret_is_named_and_never_told() {
+    let upstream = "[upstreams.a]\nat = [\"/a\"]\nservers = [\"http://127.0.0.1:1\"]\ncredential = ";
+    let with = |credential: &str| format!("{upstream}{credential}\n");
+    let config = good(&with("{ env = \"CALLING_KEY\" }"));
+    let source = config.upstreams[0].credential.as_ref().map(Credential::source);
+    assert_eq!(source, Some(&CredentialSource::Env("CALLING_KEY".into())));
+    mistakes(&with("\"hunter2\""), &["a secret doesn't stand in this file"]);
+    mistakes(&with("{}"), &["comes from one place"]);
+    mistakes(&with("{ file = \"a\", env = \"A\" }"), &["comes from one place"]);
+    mistakes(&with("{ file = \"\" }"), &["names nothing"]);
+    mistakes(&with("{ value = \"hunter2\" }"), &["unknown key `value`", "comes from one place"]);
 }

@@ -1,0 +1,3 @@
+//! What is asked of an application: put rightly, believed in nothing, and over in time.
+
+mod exchange;
