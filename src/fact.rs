@@ -4,11 +4,16 @@
 //! a condition over it is unknown and grants nothing. Nothing here compares: operators are `policy::condition`'s.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use jiff::civil;
 use serde_json::Value as Json;
+
+use crate::json::Pointer;
+use crate::zone::Zone;
 
 /// A fact's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,13 +30,18 @@ pub enum Type {
     Ip,
     /// IP networks.
     Nets,
+    /// A point in time: seconds since 1970 (RFC 7519's NumericDate), or RFC 3339 text.
+    Time,
     /// A place in a hierarchy: `tenant`, `tenant/group`, `tenant/group/team`.
     Node,
 }
 
 impl Type {
+    /// Every type.
+    pub const ALL: [Self; 8] =
+        [Self::String, Self::Bool, Self::Int, Self::Set, Self::Ip, Self::Nets, Self::Time, Self::Node];
     /// The words of the grammar.
-    pub const NAMES: [&'static str; 7] = ["string", "bool", "int", "set", "ip", "nets", "node"];
+    pub const NAMES: [&'static str; 8] = ["string", "bool", "int", "set", "ip", "nets", "time", "node"];
 
     /// Reads a type's word.
     #[must_use]
@@ -43,6 +53,7 @@ impl Type {
             "set" => Self::Set,
             "ip" => Self::Ip,
             "nets" => Self::Nets,
+            "time" => Self::Time,
             "node" => Self::Node,
             _ => return None,
         })
@@ -58,6 +69,7 @@ impl fmt::Display for Type {
             Self::Set => "set",
             Self::Ip => "ip",
             Self::Nets => "nets",
+            Self::Time => "time",
             Self::Node => "node",
         })
     }
@@ -78,6 +90,43 @@ pub enum Literal {
     Ip(IpAddr),
     /// Networks.
     Nets(Box<[IpNet]>),
+    /// What a point in time is compared with.
+    Time(Mark),
+}
+
+/// What a point in time is compared with, as files write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// `'2027-01-31T08:00:00Z'`: that very moment.
+    Instant(jiff::Timestamp),
+    /// `'2027-01-31'`: a day of the tenant's calendar.
+    Day(civil::Date),
+    /// `'08:00'`: a time of the tenant's day, whichever day it is.
+    Clock(civil::Time),
+}
+
+impl Mark {
+    /// Reads a mark.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b':'));
+        match text.len() {
+            5 if digits(text) && text.contains(':') => text.parse().ok().map(Self::Clock),
+            10 if digits(text) => text.parse().ok().map(Self::Day),
+            11.. => text.parse().ok().map(Self::Instant),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instant(instant) => write!(f, "{instant}"),
+            Self::Day(day) => write!(f, "{day}"),
+            Self::Clock(clock) => write!(f, "{}", clock.strftime("%H:%M")),
+        }
+    }
 }
 
 impl Literal {
@@ -102,6 +151,7 @@ impl fmt::Display for Literal {
             Self::Set(items) => list(f, &mut items.iter().map(|i| format!("'{i}'"))),
             Self::Ip(ip) => write!(f, "{ip}"),
             Self::Nets(nets) => list(f, &mut nets.iter().map(ToString::to_string)),
+            Self::Time(mark) => write!(f, "'{mark}'"),
         }
     }
 }
@@ -123,6 +173,49 @@ pub enum Value<'r> {
     Ip(IpAddr),
     /// Networks.
     Nets(&'r [IpNet]),
+    /// A point in time, and the zone whose days and hours it is compared in.
+    Time(Moment<'r>),
+    /// What a point in time is compared with.
+    Mark(Mark),
+}
+
+/// A point in time as a place on earth sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moment<'r> {
+    /// The point in time.
+    pub at: jiff::Timestamp,
+    /// The tenant's zone.
+    pub zone: &'r Zone,
+}
+
+impl Moment<'_> {
+    /// How it stands to a mark: before, at or after it.
+    #[must_use]
+    pub fn against(&self, mark: &Mark) -> Ordering {
+        match mark {
+            Mark::Instant(instant) => self.at.cmp(instant),
+            Mark::Day(day) => self.zone.datetime(self.at).date().cmp(day),
+            Mark::Clock(clock) => {
+                let own = self.zone.datetime(self.at).time();
+                (own.hour(), own.minute()).cmp(&(clock.hour(), clock.minute()))
+            }
+        }
+    }
+
+    /// The day of the week: `mon` to `sun`.
+    #[must_use]
+    pub fn weekday(&self) -> &'static str {
+        use civil::Weekday::{Friday, Monday, Saturday, Sunday, Thursday, Tuesday, Wednesday};
+        match self.zone.datetime(self.at).weekday() {
+            Monday => "mon",
+            Tuesday => "tue",
+            Wednesday => "wed",
+            Thursday => "thu",
+            Friday => "fri",
+            Saturday => "sat",
+            Sunday => "sun",
+        }
+    }
 }
 
 impl<'r> Value<'r> {
@@ -136,6 +229,7 @@ impl<'r> Value<'r> {
             Literal::Set(items) => Self::Set(items),
             Literal::Ip(ip) => Self::Ip(*ip),
             Literal::Nets(nets) => Self::Nets(nets),
+            Literal::Time(mark) => Self::Mark(*mark),
         }
     }
 
@@ -150,6 +244,10 @@ impl<'r> Value<'r> {
             (Type::Set, Json::Array(items)) if items.iter().all(Json::is_string) => Self::Claims(items),
             (Type::Set, Json::String(_)) => Self::Claims(std::slice::from_ref(claim)),
             (Type::Ip, Json::String(text)) => Self::Ip(text.parse().ok()?),
+            (Type::Time, Json::Number(seconds)) => {
+                Self::Mark(Mark::Instant(jiff::Timestamp::from_second(seconds.as_i64()?).ok()?))
+            }
+            (Type::Time, Json::String(text)) => Self::Mark(Mark::Instant(text.parse().ok()?)),
             _ => return None,
         })
     }
@@ -163,7 +261,55 @@ impl<'r> Value<'r> {
             Type::Bool => Self::Bool(text.parse().ok()?),
             Type::Int => Self::Int(text.parse().ok()?),
             Type::Ip => Self::Ip(text.parse().ok()?),
+            Type::Time => Self::Mark(Mark::Instant(text.parse().ok()?)),
             Type::Node | Type::Set | Type::Nets => return None,
+        })
+    }
+
+    /// The value by itself, where it is one piece of text, a number, an address or a truth.
+    #[must_use]
+    pub fn plain(self) -> Option<Cow<'r, str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Bool(value) => Some(value.to_string().into()),
+            Self::Int(value) => Some(value.to_string().into()),
+            Self::Ip(value) => Some(value.to_string().into()),
+            Self::Time(moment) => Some(moment.at.to_string().into()),
+            Self::Mark(_) | Self::Set(_) | Self::Claims(_) | Self::Nets(_) => None,
+        }
+    }
+
+    /// The value as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        match self {
+            Self::Text(text) => Json::from(&**text),
+            Self::Bool(value) => Json::from(*value),
+            Self::Int(value) => Json::from(*value),
+            Self::Set(items) => items.iter().map(|item| Json::from(&**item)).collect(),
+            Self::Claims(items) => Json::Array(items.to_vec()),
+            Self::Ip(ip) => Json::from(ip.to_string()),
+            Self::Nets(nets) => nets.iter().map(|net| Json::from(net.to_string())).collect(),
+            Self::Time(moment) => Json::from(moment.at.to_string()),
+            Self::Mark(mark) => Json::from(mark.to_string()),
+        }
+    }
+
+    /// The value, kept beyond the request.
+    #[must_use]
+    pub fn to_literal(&self) -> Option<Literal> {
+        Some(match self {
+            Self::Text(text) => Literal::Text((**text).into()),
+            Self::Bool(value) => Literal::Bool(*value),
+            Self::Int(value) => Literal::Int(*value),
+            Self::Set(items) => Literal::Set((*items).into()),
+            Self::Claims(items) => {
+                Literal::set(items.iter().filter_map(Json::as_str).map(Into::into).collect())
+            }
+            Self::Ip(ip) => Literal::Ip(*ip),
+            Self::Nets(nets) => Literal::Nets((*nets).into()),
+            Self::Time(moment) => Literal::Time(Mark::Instant(moment.at)),
+            Self::Mark(mark) => Literal::Time(*mark),
         })
     }
 
@@ -173,7 +319,13 @@ impl<'r> Value<'r> {
             Self::Set(items) => items.iter().for_each(|item| visit(item)),
             Self::Claims(items) => items.iter().filter_map(Json::as_str).for_each(visit),
             Self::Text(Cow::Borrowed(text)) => visit(text),
-            Self::Text(Cow::Owned(_)) | Self::Bool(_) | Self::Int(_) | Self::Ip(_) | Self::Nets(_) => {}
+            Self::Text(Cow::Owned(_))
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Ip(_)
+            | Self::Nets(_)
+            | Self::Time(_)
+            | Self::Mark(_) => {}
         }
     }
 
@@ -206,6 +358,8 @@ impl fmt::Display for Value<'_> {
             Self::Bool(value) => write!(f, "{value}"),
             Self::Int(value) => write!(f, "{value}"),
             Self::Ip(ip) => write!(f, "{ip}"),
+            Self::Time(moment) => write!(f, "{}", moment.at),
+            Self::Mark(mark) => write!(f, "'{mark}'"),
             Self::Nets(nets) => {
                 write!(f, "[{}]", nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
             }
@@ -244,12 +398,33 @@ pub enum Source {
     Tenant(Box<str>),
     /// The client's address.
     ClientIp,
+    /// When the request came.
+    ClientTime,
+    /// The day of the tenant's week when the request came.
+    ClientWeekday,
     /// A parameter of the operation's template.
     Path(Box<str>),
     /// A query parameter.
     Query(Box<str>),
     /// A header, in lower case.
     Header(Box<str>),
+    /// A member of the request's JSON body, or of an event's first argument.
+    Body(Pointer),
+    /// What the app itself answers.
+    LookUp {
+        /// The look-up, by index.
+        look_up: usize,
+        /// Where in the answer.
+        at: Pointer,
+    },
+}
+
+impl Source {
+    /// Whether the caller can state it as it likes.
+    #[must_use]
+    pub fn is_clients_word(&self) -> bool {
+        matches!(self, Self::Query(_) | Self::Header(_) | Self::Body(_))
+    }
 }
 
 /// A declared fact.

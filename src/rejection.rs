@@ -42,6 +42,10 @@ pub enum Rejection {
     Unanswered,
     /// A rule reads the body, and it isn't JSON.
     UnsupportedBody,
+    /// The body has a field that the rules don't let through.
+    FieldNotPermitted,
+    /// Every licence seat is taken.
+    NoSeat,
     /// The body is longer than the limit.
     BodyTooLarge,
     /// The client sent its request too slowly.
@@ -125,7 +129,7 @@ impl Rejection {
             Self::CredentialMissing | Self::Token(_) | Self::Principal(_) | Self::StepUp(_) => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::Tenant(_) | Self::Denied => StatusCode::FORBIDDEN,
+            Self::Tenant(_) | Self::Denied | Self::FieldNotPermitted | Self::NoSeat => StatusCode::FORBIDDEN,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -150,6 +154,8 @@ impl Rejection {
             Self::StepUp(_) => "step-up-required",
             Self::Unanswered => "decision-unavailable",
             Self::UnsupportedBody => "unsupported-body",
+            Self::FieldNotPermitted => "field-not-permitted",
+            Self::NoSeat => "no-licence-seat",
             Self::BodyTooLarge => "body-too-large",
             Self::ClientTooSlow => "request-timeout",
             Self::ClientLeft => "client-left",
@@ -198,6 +204,8 @@ impl Rejection {
             Self::StepUp(_) => "a stronger log-in is needed for this".into(),
             Self::Unanswered => "what the decision needs can't be asked just now; try again".into(),
             Self::UnsupportedBody => "the request body must be JSON, not compressed".into(),
+            Self::FieldNotPermitted => "the request body has a field that may not be set here".into(),
+            Self::NoSeat => "every licence seat is taken".into(),
             Self::BodyTooLarge => "the request body is too large".into(),
             Self::ClientTooSlow => "the request took too long to arrive".into(),
             Self::ClientLeft => "the request broke off".into(),
@@ -231,6 +239,8 @@ impl Rejection {
             (Self::CredentialMissing, _) => Some("Bearer".into()),
             (Self::StepUp(challenge), _) => Some(challenge.text().into()),
             (_, StatusCode::UNAUTHORIZED) => Some("Bearer error=\"invalid_token\"".into()),
+            // Another token wouldn't help.
+            (Self::FieldNotPermitted | Self::NoSeat, _) => None,
             (_, StatusCode::FORBIDDEN) => Some("Bearer error=\"insufficient_scope\"".into()),
             _ => None,
         }

@@ -21,7 +21,7 @@ pub const SEGMENTS_MAX: usize = 64;
 pub const TOKEN_MAX_BYTES: usize = 8 * 1024;
 
 /// A moment, in whole seconds since the Unix epoch. The pure half is always told the time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
 
 /// Why a request can't be read in exactly one way. Every variant is a 400, but for the size ones.
@@ -227,6 +227,16 @@ impl<'r> Query<'r> {
     #[must_use]
     pub fn raw(self) -> &'r str {
         self.0
+    }
+
+    /// The decoded key of each parameter, with the parameter as the client sent it.
+    pub fn pairs(self) -> impl Iterator<Item = (Result<Cow<'r, str>, Malformed>, &'r str)> {
+        let key = |pair: &'r str| {
+            let is_split_elsewhere = pair.contains(';');
+            let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+            if is_split_elsewhere { Err(Malformed::QueryAmbiguous) } else { decode_form(name) }
+        };
+        self.0.split('&').filter(|pair| !pair.is_empty()).map(move |pair| (key(pair), pair))
     }
 
     /// The one value of `key`. A second occurrence, another case, an array spelling (`key[]`, `key.0`)

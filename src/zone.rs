@@ -53,6 +53,12 @@ impl Zone {
         zones().available().map(|name| name.as_str().to_owned()).collect()
     }
 
+    /// What clocks and calendars show there.
+    #[must_use]
+    pub fn datetime(&self, at: jiff::Timestamp) -> jiff::civil::DateTime {
+        self.0.to_datetime(at)
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -112,15 +112,11 @@ pub fn compare(app: &App, role: usize, operation: &Operation, expected: &[usize]
 /// Every requirement that an operation is under, the one that proves the tenant included.
 #[must_use]
 pub fn required(app: &App, operation: &Operation) -> Vec<usize> {
-    let own: &[usize] = match &operation.access {
-        Access::Public => &[],
-        Access::Guarded { requirements, .. } => requirements,
-    };
     let proven_by = match &app.tenant {
         crate::policy::TenantRule::From { proven_by, .. } => *proven_by,
         crate::policy::TenantRule::Constant(_) => None,
     };
-    let all = proven_by.into_iter().chain(own.iter().copied());
+    let all = proven_by.into_iter().chain(operation.requirements().iter().copied());
     all.filter_map(|index| app.requirements.get(index)).map(|requirement| requirement.condition).collect()
 }
 
@@ -139,7 +135,7 @@ pub fn required_everywhere(app: &App) -> Vec<usize> {
 fn holds(app: &App, condition: usize, leaves: &[&Leaf], row: &[Truth]) -> bool {
     let Some(named) = app.conditions.get(condition) else { return false };
     let condition: &Condition = &named.condition;
-    let truth = condition.truth(&app.conditions, &mut |leaf| {
+    let truth = condition.truth(&app.conditions, &mut |leaf: &Leaf| {
         let at = leaves.iter().position(|own| *own == leaf);
         at.and_then(|at| row.get(at)).copied().unwrap_or(Truth::Unknown)
     });

@@ -8,7 +8,7 @@ use crate::authorize::{Evidence, Judged};
 use crate::fact::Value;
 use crate::identity::Principal;
 use crate::policy::{
-    App, Condition, Decision, Denial, Facts, Granted, Leaf, Operand, Operation, TenantRule, Truth,
+    App, Condition, Decision, Denial, Facts, Granted, Leaf, Operand, Operation, TenantRule, Trail, Truth,
 };
 use crate::request::RequestView;
 use crate::snapshot::Snapshot;
@@ -50,12 +50,18 @@ pub fn steps(snapshot: &Snapshot, request: &RequestView<'_>, evidence: &Evidence
         return steps;
     };
     let parameters = operation.template.values(request.path);
+    let trail = Trail::default();
     let facts = Facts {
         declared: &app.facts,
         request,
         parameters: &parameters,
         principal: Some(&principal),
         tenant: judged.tenant.as_deref(),
+        app: judged.operation.app,
+        known: &judged.known,
+        narrows: &operation.obligations.narrows,
+        trail: &trail,
+        now: judged.now,
     };
     steps.push(identity(app, judged, &principal));
     steps.push(tenant(app, judged, &facts));
@@ -119,16 +125,18 @@ fn requirements(app: &App, operation: &Operation, judged: &Judged, facts: &Facts
         TenantRule::From { proven_by, .. } => *proven_by,
         TenantRule::Constant(_) => None,
     };
-    let own: Vec<usize> = match &operation.access {
-        crate::policy::Access::Public => Vec::new(),
-        crate::policy::Access::Guarded { requirements, .. } => requirements.to_vec(),
-    };
     let failed = match decision {
-        Decision::Deny(Denial::Requirement { requirement, .. }) => Some(requirement),
-        Decision::Deny(Denial::NoPermission) => return Vec::new(),
+        Decision::Deny(Denial::Requirement { requirement, .. })
+        | Decision::Unanswered(Denial::Requirement { requirement, .. }) => Some(requirement),
+        Decision::Deny(Denial::NoPermission) | Decision::Unanswered(Denial::NoPermission) => {
+            return Vec::new();
+        }
         _ => None,
     };
-    own.into_iter()
+    operation
+        .requirements()
+        .iter()
+        .copied()
         .filter(|index| Some(*index) != proven_by && failed.is_none_or(|failed| *index <= failed))
         .filter_map(|index| app.requirements.get(index).map(|requirement| (index, requirement)))
         .map(|(index, requirement)| {
@@ -158,7 +166,7 @@ fn grant(app: &App, operation: &Operation, judged: &Judged, facts: &Facts<'_>) -
     };
     let step = |text, place, tests| Some(Step { stage: "grant", text, place, tests });
     match judged.decision? {
-        Decision::Allow(Granted::Public) => None,
+        Decision::Allow(Granted::Public | Granted::Opening) | Decision::Need(_) => None,
         Decision::Allow(Granted::Grant { role, grant, .. }) => {
             let (text, grant) = written(role, grant)?;
             let mut shown: Vec<Test> = Vec::new();
@@ -169,7 +177,8 @@ fn grant(app: &App, operation: &Operation, judged: &Judged, facts: &Facts<'_>) -
             }
             step(text, Some(grant.place.clone()), shown)
         }
-        Decision::Deny(Denial::Condition { role, grant, condition, truth }) => {
+        Decision::Deny(Denial::Condition { role, grant, condition, truth })
+        | Decision::Unanswered(Denial::Condition { role, grant, condition, truth }) => {
             let (text, grant) = written(role, grant)?;
             let name = app.conditions.get(condition).map_or("", |own| &*own.name);
             step(
@@ -178,7 +187,7 @@ fn grant(app: &App, operation: &Operation, judged: &Judged, facts: &Facts<'_>) -
                 tests(app, condition, facts),
             )
         }
-        Decision::Deny(Denial::NoPermission) => {
+        Decision::Deny(Denial::NoPermission) | Decision::Unanswered(Denial::NoPermission) => {
             let names: Vec<_> = operation
                 .permissions()
                 .filter_map(|id| app.permission(id))
@@ -186,7 +195,7 @@ fn grant(app: &App, operation: &Operation, judged: &Judged, facts: &Facts<'_>) -
                 .collect();
             step(format!("none of the caller's roles has {}", names.join(" or ")), None, Vec::new())
         }
-        Decision::Deny(Denial::Requirement { .. }) => None,
+        Decision::Deny(Denial::Requirement { .. }) | Decision::Unanswered(Denial::Requirement { .. }) => None,
     }
 }
 
@@ -281,6 +290,6 @@ pub fn would_be_allowed(
 /// Whether an operation can be reached by nobody at all.
 #[must_use]
 pub fn is_unreachable(app: &App, operation: &Operation) -> bool {
-    matches!(operation.access, crate::policy::Access::Guarded { .. })
+    !matches!(operation.access, crate::policy::Access::Public)
         && (0..app.roles.len()).all(|role| guard::standing(app, role, operation) == guard::Standing::Nothing)
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::policy::{Decision, RoleSet};
+use crate::policy::{Decision, Known, RoleSet};
+use crate::request::Timestamp;
 use crate::snapshot::OperationRef;
 use crate::tenant::Tenant;
 use crate::token::VerifiedToken;
@@ -26,6 +27,10 @@ pub struct Evidence {
     pub rule: Option<Arc<str>>,
     /// How the decision was come to, for whoever explains it.
     pub judged: Option<Judged>,
+    /// What a list was filtered by, instead of a test of each object.
+    pub narrowed: Vec<(Box<str>, String)>,
+    /// Facts that the rules want on record, by name.
+    pub audited: Vec<(Box<str>, String)>,
 }
 
 /// One operation judged for one caller.
@@ -39,6 +44,25 @@ pub struct Judged {
     pub tenant: Option<Arc<Tenant>>,
     /// The policy's decision, if it came to one.
     pub decision: Option<Decision>,
+    /// What was found out for it.
+    pub known: Known,
+    /// When the request came.
+    pub now: Timestamp,
+}
+
+impl Judged {
+    pub(super) fn of(operation: OperationRef, now: Timestamp) -> Self {
+        let (roles, known) = (RoleSet::default(), Known::default());
+        Self { operation, roles, tenant: None, decision: None, known, now }
+    }
+}
+
+impl Evidence {
+    pub(super) fn knows(&mut self, known: Known) {
+        if let Some(judged) = &mut self.judged {
+            judged.known = known;
+        }
+    }
 }
 
 /// The policy's answer as metrics count it.

@@ -4,18 +4,27 @@
 //! It is pure. What must be found out from elsewhere is a question in the ruling; the effects side answers it and
 //! the ruling is settled. Every ruling carries its evidence, whichever way it went.
 
+mod ask;
+mod carried;
 mod case;
 mod evidence;
+mod needs;
 mod permit;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use self::ask::{Answer, Pending, Question};
+pub use self::carried::{Edits, Filtered, Opening, Upgrade};
 pub use self::evidence::{Effect, Evidence, Judged, Verdict};
+pub use self::needs::LookUpQuestion;
 pub use self::permit::{AssertedIdentity, Permit};
 pub use crate::policy::TokenHandling;
 
-use self::case::Case;
-use crate::policy::RoleSet;
+use self::ask::Course;
+use self::case::{Case, Step};
+use crate::policy::Known;
+use crate::policy::socket::TokenSource;
 use crate::rejection::Rejection;
 use crate::request::{Credential, RequestView, Timestamp};
 use crate::route::{Match, Verb};
@@ -34,44 +43,6 @@ pub enum Ruling {
     Ask(Pending),
 }
 
-/// What must be found out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// Is this token's signature its issuer's? It wasn't seen before, and checking costs more than deciding.
-    Verify {
-        /// The token as it came.
-        token: Box<str>,
-    },
-}
-
-/// What was found out.
-#[derive(Debug)]
-pub enum Answer {
-    /// What the verifier says of the token.
-    Verified(Result<Arc<VerifiedToken>, Refused>),
-}
-
-/// A ruling that waits for an answer. It owns the snapshot that it began with, and ends with it.
-#[derive(Debug)]
-pub struct Pending {
-    snapshot: Arc<Snapshot>,
-    question: Question,
-}
-
-impl Pending {
-    /// What must be found out.
-    #[must_use]
-    pub fn question(&self) -> &Question {
-        &self.question
-    }
-
-    /// Goes on with the answer.
-    pub fn settle(self, request: &RequestView<'_>, answer: Answer) -> Ruling {
-        let Answer::Verified(verified) = answer;
-        judge(&self.snapshot, request, Shown::of(verified))
-    }
-}
-
 /// Rules on one request. A token that was verified before is remembered by the snapshot's verifier; one that wasn't
 /// makes the ruling a question.
 pub fn authorize(
@@ -80,28 +51,94 @@ pub fn authorize(
     credential: Credential<'_>,
     now: Timestamp,
 ) -> Ruling {
-    match credential {
-        Credential::Absent => judge(snapshot, request, Shown::Nothing),
-        Credential::Foreign => judge(snapshot, request, Shown::Refused(TokenError::Malformed.into())),
-        Credential::Bearer(token) => match snapshot.verifier.cached(token, now) {
-            Some(known) => judge(snapshot, request, Shown::of(known)),
-            // Where nothing is, no token is worth a signature check.
-            None if leads_nowhere(snapshot, request) => judge(snapshot, request, Shown::Nothing),
-            None => Ruling::Ask(Pending {
-                snapshot: snapshot.clone(),
-                question: Question::Verify { token: token.into() },
-            }),
+    let shown = match credential {
+        Credential::Absent => match socket_token(snapshot, request) {
+            Ok(None) => Shown::Nothing,
+            Ok(Some(token)) => return by_token(snapshot, request, &token, now),
+            Err(malformed) => return Ruling::Refuse(Rejection::Malformed(malformed), Evidence::default()),
         },
+        Credential::Foreign => Shown::Refused(TokenError::Malformed.into()),
+        Credential::Bearer(token) => return by_token(snapshot, request, token, now),
+    };
+    judge(snapshot, request, Course::of_request(shown, now)).ruling(snapshot)
+}
+
+fn by_token(snapshot: &Arc<Snapshot>, request: &RequestView<'_>, token: &str, now: Timestamp) -> Ruling {
+    let course = match snapshot.verifier.cached(token, now) {
+        Some(known) => Course::of_request(Shown::of(known), now),
+        // Where nothing is, no token is worth a signature check.
+        None if leads_nowhere(snapshot, request) => Course::of_request(Shown::Nothing, now),
+        None => return Ruling::Ask(Pending::verify(snapshot, token, now)),
+    };
+    judge(snapshot, request, course).ruling(snapshot)
+}
+
+/// Rules on one event of an open socket, as the caller who opened it. The request is the one that opened it.
+pub fn event(
+    snapshot: &Arc<Snapshot>,
+    opening: &RequestView<'_>,
+    caller: &Arc<VerifiedToken>,
+    event: &Event<'_>,
+    now: Timestamp,
+) -> Ruling {
+    let app = snapshot.apps.get(event.app);
+    let Some(operation) = app.and_then(|app| app.events.get(event.name)) else {
+        return Ruling::Refuse(Rejection::NoRoute, Evidence::default());
+    };
+    let at = OperationRef { app: event.app, operation: *operation };
+    let known = Known::of_body(event.payload.clone());
+    judge(snapshot, opening, Course::of_event(at, caller.clone(), known, now)).ruling(snapshot)
+}
+
+/// An event that a client sends on a socket.
+#[derive(Clone, Debug)]
+pub struct Event<'e> {
+    /// The app whose socket it is, by index.
+    pub app: usize,
+    /// Its name, decoded.
+    pub name: &'e str,
+    /// Its first argument, if the app's rules read any.
+    pub payload: Option<Arc<serde_json::Value>>,
+}
+
+/// Rules on a request of a caller that nobody verified, for `can`, `explain` and the documents' tables: `known` is taken
+/// for what was found out, and what is asked beyond it has no answer. The permit of such a ruling is for reading:
+/// there is no request to forward.
+pub fn suppose(
+    snapshot: &Snapshot,
+    request: &RequestView<'_>,
+    caller: Option<Arc<VerifiedToken>>,
+    supposed: Supposed,
+) -> Ruling {
+    let shown = caller.map_or(Shown::Nothing, Shown::Verified);
+    let Supposed { known, now, event } = supposed;
+    let mut course = Course::of_request(shown, now);
+    (course.known, course.event) = (known, event);
+    loop {
+        match judge(snapshot, request, course) {
+            Judgement::Permit(permit, evidence) => return Ruling::Permit(permit, evidence),
+            Judgement::Refuse(rejection, evidence) => return Ruling::Refuse(rejection, evidence),
+            Judgement::Ask(questions, open, _) => {
+                course = open;
+                questions.iter().for_each(|question| course.suppose_nothing(question));
+            }
+        }
     }
 }
 
-/// Rules on a request of a caller that nobody verified, for `can`, `explain` and the documents' tables. The permit
-/// of such a ruling is for reading: there is no request to forward.
-pub fn suppose(snapshot: &Snapshot, request: &RequestView<'_>, caller: Option<Arc<VerifiedToken>>) -> Ruling {
-    judge(snapshot, request, caller.map_or(Shown::Nothing, Shown::Verified))
+/// What is taken for granted of a hypothetical request.
+#[derive(Clone, Debug, Default)]
+pub struct Supposed {
+    /// What was found out.
+    pub known: Known,
+    /// When it is made.
+    pub now: Timestamp,
+    /// The event that it is, on the socket that the request opens.
+    pub event: Option<OperationRef>,
 }
 
 /// What came of the credential.
+#[derive(Debug)]
 enum Shown {
     Nothing,
     Verified(Arc<VerifiedToken>),
@@ -121,14 +158,65 @@ fn leads_nowhere(snapshot: &Snapshot, request: &RequestView<'_>) -> bool {
     )
 }
 
-fn judge(snapshot: &Snapshot, request: &RequestView<'_>, shown: Shown) -> Ruling {
-    let claims = match snapshot.routes.find(request.host, request.path, Verb::of(request.method)) {
-        Match::Operations(claims) => claims,
-        Match::OtherMethods(verbs) => {
-            let allow = Verb::methods(&verbs);
-            return Ruling::Refuse(Rejection::MethodNotAllowed { allow }, Evidence::default());
+/// The token that opens a socket in another place than the header, where the app says that it may.
+fn socket_token<'r>(
+    snapshot: &Snapshot,
+    request: &RequestView<'r>,
+) -> Result<Option<Cow<'r, str>>, crate::request::Malformed> {
+    let found = snapshot.routes.find(request.host, request.path, Verb::of(request.method));
+    let Match::Operations([only]) = found else { return Ok(None) };
+    let Some((app, operation)) = snapshot.operation(*only) else { return Ok(None) };
+    let Some(socket) = app.socket.as_ref().filter(|own| own.path == operation.template) else {
+        return Ok(None);
+    };
+    for source in &socket.token {
+        if let TokenSource::Query(key) = source
+            && let Some(token) = request.query.get(key)?
+        {
+            return Ok(Some(token));
         }
-        Match::Nothing => return Ruling::Refuse(Rejection::NoRoute, Evidence::default()),
+    }
+    Ok(None)
+}
+
+/// How far a request came.
+enum Judgement {
+    Permit(Permit, Evidence),
+    Refuse(Rejection, Evidence),
+    Ask(Vec<Question>, Course, Evidence),
+}
+
+impl Judgement {
+    fn refuse(rejection: Rejection) -> Self {
+        Self::Refuse(rejection, Evidence::default())
+    }
+
+    fn ruling(self, snapshot: &Arc<Snapshot>) -> Ruling {
+        match self {
+            Self::Permit(permit, evidence) => Ruling::Permit(permit, evidence),
+            Self::Refuse(rejection, evidence) => Ruling::Refuse(rejection, evidence),
+            Self::Ask(questions, course, evidence) => {
+                Ruling::Ask(Pending::of(snapshot.clone(), questions, course, evidence))
+            }
+        }
+    }
+}
+
+fn judge(snapshot: &Snapshot, request: &RequestView<'_>, mut course: Course) -> Judgement {
+    let found;
+    let claims: &[OperationRef] = match &course.event {
+        Some(at) => {
+            found = [*at];
+            &found
+        }
+        None => match snapshot.routes.find(request.host, request.path, Verb::of(request.method)) {
+            Match::Operations(claims) => claims,
+            Match::OtherMethods(verbs) => {
+                let allow = Verb::methods(&verbs);
+                return Judgement::refuse(Rejection::MethodNotAllowed { allow });
+            }
+            Match::Nothing => return Judgement::refuse(Rejection::NoRoute),
+        },
     };
     // Apps that share a route are asked in turn, the first to allow decides, and the refusal that came furthest is
     // the one that is told.
@@ -136,50 +224,75 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, shown: Shown) -> Ruling
     if let Some(refused) = read_twice(snapshot, request, claims) {
         return refused;
     }
+    let mut asking: Option<(Vec<Question>, Evidence)> = None;
     for at in claims {
         let Some((app, operation)) = snapshot.operation(*at) else { continue };
+        let judged = Judged::of(*at, course.now);
         let mut evidence = Evidence {
             app: Some(app.name.clone()),
             route: Some(operation.route.clone()),
-            judged: Some(Judged { operation: *at, roles: RoleSet::default(), tenant: None, decision: None }),
+            judged: Some(judged),
             ..Evidence::default()
         };
-        let case = Case { snapshot, request, app, operation };
-        match case.judge(&shown, &mut evidence) {
-            Ok(permit) => return Ruling::Permit(permit, evidence),
-            Err(rejection) => {
+        let case = Case { snapshot, request, at: *at, app, operation, now: course.now };
+        match case.judge(&course.shown, &mut course.known, &mut evidence) {
+            Step::Permit(permit) => {
+                evidence.knows(course.known);
+                return Judgement::Permit(permit, evidence);
+            }
+            Step::Refuse(rejection) => {
                 let verdict = Verdict { effect: Effect::Deny, reason: rejection.reason() };
                 evidence.verdict.get_or_insert(verdict);
                 if refusal.as_ref().is_none_or(|(earlier, _)| distance(&rejection) > distance(earlier)) {
                     refusal = Some((rejection, evidence));
                 }
             }
+            // A seat is asked for last and alone: where one is taken, the request is permitted.
+            Step::Ask(questions) if questions.iter().any(|own| matches!(own, Question::Seat { .. })) => {
+                asking = Some((questions, evidence));
+                break;
+            }
+            Step::Ask(questions) => match &mut asking {
+                None => asking = Some((questions, evidence)),
+                Some((earlier, _)) => {
+                    earlier.extend(questions.into_iter().filter(|own| *own != Question::Body));
+                }
+            },
         }
     }
-    let (rejection, evidence) = refusal.unwrap_or((Rejection::NoRoute, Evidence::default()));
-    Ruling::Refuse(rejection, evidence)
+    if let Some((questions, evidence)) = asking {
+        return Judgement::Ask(questions, course, evidence);
+    }
+    let (rejection, mut evidence) = refusal.unwrap_or((Rejection::NoRoute, Evidence::default()));
+    evidence.knows(course.known);
+    Judgement::Refuse(rejection, evidence)
 }
 
 /// Where apps share a route, what any of them reads occurs once: else one would let in what another can't read.
-fn read_twice(snapshot: &Snapshot, request: &RequestView<'_>, claims: &[OperationRef]) -> Option<Ruling> {
+fn read_twice(snapshot: &Snapshot, request: &RequestView<'_>, claims: &[OperationRef]) -> Option<Judgement> {
     let [_, _, ..] = claims else { return None };
     claims.iter().find_map(|at| {
         let (app, operation) = snapshot.operation(*at)?;
-        let why = Case { snapshot, request, app, operation }.read_once().err()?;
+        let case = Case { snapshot, request, at: *at, app, operation, now: Timestamp::default() };
+        let why = case.read_once().err()?;
         let evidence = Evidence {
             app: Some(app.name.clone()),
             route: Some(operation.route.clone()),
             verdict: Some(Verdict { effect: Effect::Deny, reason: why.reason() }),
             ..Evidence::default()
         };
-        Some(Ruling::Refuse(Rejection::Malformed(why), evidence))
+        Some(Judgement::Refuse(Rejection::Malformed(why), evidence))
     })
 }
 
 /// How far a request came before it was refused.
 fn distance(rejection: &Rejection) -> u8 {
     match rejection {
-        Rejection::Denied | Rejection::StepUp(_) => 3,
+        Rejection::Denied
+        | Rejection::StepUp(_)
+        | Rejection::Unanswered
+        | Rejection::FieldNotPermitted
+        | Rejection::NoSeat => 3,
         Rejection::Tenant(_) => 2,
         Rejection::Principal(_) => 1,
         _ => 0,

@@ -2,15 +2,19 @@
 //! for granted.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 
 use super::TokenHandling;
+use super::carried::{Edits, Upgrade};
 use super::case::Case;
 use crate::fact::{Source, Value};
 use crate::identity::Principal;
-use crate::policy::{Facts, Granted, RoleSet, TenantRule};
+use crate::policy::lookup::Forget;
+use crate::policy::socket::TokenSource;
+use crate::policy::{Access, Facts, Granted, RoleSet, TenantRule};
 use crate::rejection::Rejection;
 use crate::request::{CanonicalPath, Malformed};
 use crate::spelling::ESCAPED;
@@ -34,9 +38,13 @@ pub struct AssertedIdentity {
 pub struct Permit {
     upstream: usize,
     target: String,
-    identity: Option<AssertedIdentity>,
-    authorization: TokenHandling,
-    supplied: Vec<(HeaderName, HeaderValue)>,
+    pub(super) identity: Option<AssertedIdentity>,
+    pub(super) authorization: TokenHandling,
+    pub(super) supplied: Vec<(HeaderName, HeaderValue)>,
+    pub(super) removed: Vec<HeaderName>,
+    pub(super) edits: Option<Arc<Edits>>,
+    pub(super) forgets: Vec<Forget>,
+    pub(super) upgrade: Upgrade,
 }
 
 impl Permit {
@@ -64,6 +72,30 @@ impl Permit {
         &self.supplied
     }
 
+    /// Headers of the client's that the app isn't shown, because only a fact may be their value.
+    #[must_use]
+    pub fn removed(&self) -> &[HeaderName] {
+        &self.removed
+    }
+
+    /// What is done to the answer, if anything.
+    #[must_use]
+    pub fn edits(&self) -> Option<&Arc<Edits>> {
+        self.edits.as_ref()
+    }
+
+    /// The answers of the app that the request makes stale.
+    #[must_use]
+    pub fn forgets(&self) -> &[Forget] {
+        &self.forgets
+    }
+
+    /// What the connection becomes.
+    #[must_use]
+    pub fn upgrade(&self) -> &Upgrade {
+        &self.upgrade
+    }
+
     /// The supplied headers and the identity, to be sent.
     #[must_use]
     pub fn into_told(self) -> (Vec<(HeaderName, HeaderValue)>, Option<AssertedIdentity>) {
@@ -86,7 +118,7 @@ impl Case<'_> {
         granted: Granted,
     ) -> AssertedIdentity {
         let permission = match granted {
-            Granted::Public => None,
+            Granted::Public | Granted::Opening => None,
             Granted::Grant { permission, .. } => self.app.permission(permission),
         };
         AssertedIdentity {
@@ -129,46 +161,122 @@ impl Case<'_> {
             if facts.is_stated(index) {
                 continue;
             }
-            let Some(value) = facts.get(index).and_then(text) else { continue };
+            let Some(value) = facts.get(index).and_then(Value::plain) else { continue };
             match &fact.source {
                 Source::Header(name) => headers.push(header(name, &value)?),
-                Source::Query(key) => {
-                    query.push(if query.is_empty() && self.request.query.raw().is_empty() {
-                        '?'
-                    } else {
-                        '&'
-                    });
-                    query.extend(utf8_percent_encode(key, QUERIED));
-                    query.push('=');
-                    query.extend(utf8_percent_encode(&value, QUERIED));
-                }
+                Source::Query(key) => append(&mut query, &pair(key, &value)),
                 _ => {}
             }
         }
         Ok((headers, query))
     }
 
-    pub(super) fn permit(
-        &self,
-        identity: Option<AssertedIdentity>,
-        authorization: TokenHandling,
-        supplied: Vec<(HeaderName, HeaderValue)>,
-        more_query: String,
-    ) -> Result<Permit, Rejection> {
+    /// The headers whose values are facts'; nothing where one of the facts isn't known.
+    pub(super) fn injected(&self, facts: &Facts<'_>) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        let value = |fact: usize| HeaderValue::from_str(&facts.get(fact)?.plain()?).ok();
+        self.app.injects.iter().map(|own| Some((own.header.clone(), value(own.fact)?))).collect()
+    }
+
+    /// What the list is filtered by, where conditions became filters.
+    pub(super) fn narrowed(&self, facts: &Facts<'_>) -> Vec<(Box<str>, String)> {
+        let own = self.operation.obligations.narrows.iter().enumerate();
+        let used = own.filter(|(at, _)| facts.trail.narrowed() >> (at % 32) & 1 == 1);
+        used.filter_map(|(_, narrow)| Some((narrow.query.clone(), narrow.filter_value(facts)?))).collect()
+    }
+
+    /// A permit to forward to where the operation is bound, and nothing more.
+    pub(super) fn permit(&self, asked: Target<'_>) -> Result<Permit, Rejection> {
         let path = strip(self.request.path.raw(), &self.operation.strip);
         if !self.operation.strip.is_empty() {
             CanonicalPath::parse(path)?;
         }
-        let query = self.request.query.raw();
-        let mut target = String::with_capacity(path.len() + 1 + query.len() + more_query.len());
+        let query = self.query(&asked)?;
+        let mut target = String::with_capacity(path.len() + 1 + query.len());
         target.push_str(path);
         if !query.is_empty() {
             target.push('?');
-            target.push_str(query);
+            target.push_str(&query);
         }
-        target.push_str(&more_query);
-        Ok(Permit { upstream: self.operation.upstream, target, identity, authorization, supplied })
+        Ok(Permit {
+            upstream: self.operation.upstream,
+            target,
+            identity: None,
+            authorization: TokenHandling::Strip,
+            supplied: Vec::new(),
+            removed: Vec::new(),
+            edits: None,
+            forgets: Vec::new(),
+            upgrade: Upgrade::None,
+        })
     }
+
+    /// The query as the app is given it: the client's own, of a narrowed list only what may pass, a socket's without its
+    /// token; then what the decision adds.
+    fn query(&self, asked: &Target<'_>) -> Result<Cow<'_, str>, Rejection> {
+        let raw = self.request.query.raw();
+        let tokens = self.socket_keys();
+        if asked.narrows == 0 && asked.more.is_empty() && tokens.is_empty() {
+            return Ok(Cow::Borrowed(raw));
+        }
+        let own = self.operation.obligations.narrows.iter().enumerate();
+        let used: Vec<_> =
+            own.filter(|(at, _)| asked.narrows >> (at % 32) & 1 == 1).map(|(_, own)| own).collect();
+        let passes = |key: &str| {
+            !tokens.contains(&key) && used.iter().all(|own| own.pass.iter().any(|pass| **pass == *key))
+        };
+        let mut query = String::with_capacity(raw.len() + asked.more.len());
+        for (key, pair) in self.request.query.pairs() {
+            if passes(&key?) {
+                append(&mut query, pair);
+            }
+        }
+        for (key, value) in asked.narrowed {
+            append(&mut query, &pair(key, value));
+        }
+        if !asked.more.is_empty() {
+            append(&mut query, &asked.more);
+        }
+        Ok(Cow::Owned(query))
+    }
+
+    /// The query parameters that may hold a socket's token.
+    fn socket_keys(&self) -> Vec<&str> {
+        if !matches!(self.operation.access, Access::Socket { .. }) {
+            return Vec::new();
+        }
+        let sources = self.app.socket.as_ref().map_or(&[][..], |own| &own.token);
+        let mut keys = Vec::new();
+        for source in sources {
+            if let TokenSource::Query(key) = source {
+                keys.push(&**key);
+            }
+        }
+        keys
+    }
+}
+
+/// What is added to a request's target, and what is left out of it.
+pub(super) struct Target<'t> {
+    /// What the list is filtered by.
+    pub(super) narrowed: &'t [(Box<str>, String)],
+    /// Which narrowings of the operation's do, a bit each.
+    pub(super) narrows: u32,
+    /// Parameters that the decision took for granted.
+    pub(super) more: String,
+}
+
+fn append(query: &mut String, pair: &str) {
+    if !query.is_empty() {
+        query.push('&');
+    }
+    query.push_str(pair);
+}
+
+fn pair(key: &str, value: &str) -> String {
+    let mut pair = utf8_percent_encode(key, QUERIED).to_string();
+    pair.push('=');
+    pair.extend(utf8_percent_encode(value, QUERIED));
+    pair
 }
 
 /// Cuts as many whole segments off a path as a prefix has. What is left is judged again by whoever asked.
@@ -176,16 +284,6 @@ fn strip<'p>(raw: &'p str, prefix: &str) -> &'p str {
     let segments = prefix.matches('/').count();
     let rest = raw.match_indices('/').nth(segments).and_then(|(at, _)| raw.get(at..));
     if segments == 0 { raw } else { rest.unwrap_or("/") }
-}
-
-fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
-    match value {
-        Value::Text(text) => Some(text),
-        Value::Bool(value) => Some(value.to_string().into()),
-        Value::Int(value) => Some(value.to_string().into()),
-        Value::Ip(value) => Some(value.to_string().into()),
-        Value::Set(_) | Value::Claims(_) | Value::Nets(_) => None,
-    }
 }
 
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Rejection> {

@@ -9,14 +9,16 @@ use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value, json};
 
 use super::Exit;
-use crate::authorize::{Ruling, suppose};
+use crate::authorize::{Ruling, Supposed, suppose};
 use crate::config::Diagnostic;
 use crate::config::diagnostic::{Span, code};
 use crate::fact::{Fact, Source, Type};
-use crate::policy::{App, Operand, TenantRule};
-use crate::request::{CanonicalPath, Host, Query, RequestView};
+use crate::json::Pointer;
+use crate::policy::lookup::LookedUp;
+use crate::policy::{App, Known, Operand, TenantRule};
+use crate::request::{CanonicalPath, Host, Query, RequestView, Timestamp};
 use crate::route::{Match, Verb};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{OperationRef, Snapshot};
 use crate::token::{IssuerKind, VerifiedToken};
 
 /// What an operator asks about.
@@ -64,6 +66,7 @@ pub(super) struct Hypothesis {
     headers: HeaderMap,
     client: IpAddr,
     caller: Option<Arc<VerifiedToken>>,
+    answers: Answers,
     /// What was taken for granted because a tenant was named.
     pub(super) assumed: Vec<String>,
 }
@@ -89,9 +92,11 @@ impl Hypothesis {
             headers: HeaderMap::new(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             caller: None,
+            answers: Answers::default(),
             assumed: Vec::new(),
         };
         let Some(app) = app else { return Ok(hypothesis) };
+        hypothesis.answers.app = snapshot.apps.iter().position(|own| own.name == app.name);
         if app.facts.iter().any(|fact| fact.source == Source::ClientIp)
             && !asked.with.iter().any(|stated| stated.trim_start().starts_with("client.ip"))
         {
@@ -147,11 +152,21 @@ impl Hypothesis {
             headers: &self.headers,
             client: self.client,
         };
-        let ruling = suppose(snapshot, &view, self.caller.clone());
+        let ruling = suppose(snapshot, &view, self.caller.clone(), self.supposed());
         Ok(tell(&view, ruling))
     }
 
-    fn roles(&self, app: &App, roles: &[String], claims: &mut Map<String, Value>) -> Result<(), String> {
+    fn supposed(&self) -> Supposed {
+        let body = self.answers.body.clone().map(|body| Arc::new(Value::Object(body)));
+        let mut known = Known::of_body(body);
+        for (look_up, answer) in &self.answers.looked_up {
+            let found = LookedUp::Found(Arc::new(Value::Object(answer.clone())));
+            known.learn(self.answers.app.unwrap_or_default(), *look_up, found);
+        }
+        Supposed { known, now: self.answers.now.unwrap_or_else(now), event: self.answers.event }
+    }
+
+    fn roles(&mut self, app: &App, roles: &[String], claims: &mut Map<String, Value>) -> Result<(), String> {
         let Some(fact) = app.facts.get(app.roles_fact).filter(|_| !roles.is_empty()) else { return Ok(()) };
         let mut strings = Vec::new();
         for name in roles {
@@ -161,13 +176,16 @@ impl Hypothesis {
                 .ok_or_else(|| unknown(&format!("app `{}` has no role `{name}`", app.name), name, names))?;
             strings.extend(role.claims.first().map(|claim| json!(&**claim)));
         }
-        let Source::Token(path) = &fact.source else { return Ok(()) };
         let value = match (fact.kind, strings.len()) {
             (Type::String, 1) => strings.remove(0),
             (Type::String, _) => return Err(format!("`{}` holds one role", fact.name)),
             _ => Value::Array(strings),
         };
-        put(claims, path, value);
+        match &fact.source {
+            Source::Token(path) => put(claims, path, value),
+            Source::LookUp { look_up, at } => self.answers.say(*look_up, at, value),
+            _ => {}
+        }
         Ok(())
     }
 
@@ -217,6 +235,10 @@ impl Hypothesis {
             Source::ClientIp => {
                 self.client = value.parse().map_err(|_| format!("`{value}` is no address"))?
             }
+            Source::ClientTime => self.answers.now = moment(value)?,
+            Source::ClientWeekday => return Err("the day of the week is said by client.time".to_owned()),
+            Source::Body(at) => put_at(self.answers.body.get_or_insert_default(), at, claim(fact, value)?),
+            Source::LookUp { look_up, at } => self.answers.say(*look_up, at, claim(fact, value)?),
         }
         Ok(())
     }
@@ -276,6 +298,29 @@ impl Hypothesis {
     }
 }
 
+/// What is said to have been found out: an object for each look-up, and the body.
+#[derive(Debug, Default)]
+struct Answers {
+    now: Option<Timestamp>,
+    app: Option<usize>,
+    body: Option<Map<String, Value>>,
+    looked_up: Vec<(usize, Map<String, Value>)>,
+    event: Option<OperationRef>,
+}
+
+impl Answers {
+    fn say(&mut self, look_up: usize, at: &Pointer, value: Value) {
+        let known = self.looked_up.iter().position(|(own, _)| *own == look_up);
+        let index = known.unwrap_or_else(|| {
+            self.looked_up.push((look_up, Map::new()));
+            self.looked_up.len() - 1
+        });
+        if let Some((_, answer)) = self.looked_up.get_mut(index) {
+            put_at(answer, at, value);
+        }
+    }
+}
+
 /// The app that is asked about: the named one, or the first that has the route and every role that was stated.
 fn the_app<'s>(
     snapshot: &'s Snapshot,
@@ -332,8 +377,26 @@ fn claim(fact: &Fact, value: &str) -> Result<Value, String> {
         Type::Int => json!(value.parse::<i64>().map_err(|_| odd())?),
         Type::Set => json!(value.split(',').filter(|item| !item.is_empty()).collect::<Vec<_>>()),
         Type::String | Type::Node | Type::Ip => json!(value),
+        Type::Time => json!(value.parse::<jiff::Timestamp>().map_err(|_| odd())?.to_string()),
         Type::Nets => return Err(odd()),
     })
+}
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| since.as_secs()))
+}
+
+/// A moment as `--with client.time=…` says it.
+fn moment(value: &str) -> Result<Option<Timestamp>, String> {
+    let at: jiff::Timestamp =
+        value.parse().map_err(|_| format!("`{value}` is no moment; write 2027-01-31T08:00:00Z"))?;
+    Ok(u64::try_from(at.as_second()).ok().map(Timestamp))
+}
+
+fn put_at(document: &mut Map<String, Value>, at: &Pointer, value: Value) {
+    let path: Vec<Box<str>> = at.segments().map(Into::into).collect();
+    put(document, &path, value);
 }
 
 fn put(claims: &mut Map<String, Value>, path: &[Box<str>], value: Value) {

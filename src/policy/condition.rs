@@ -1,10 +1,11 @@
 //! Named tests over facts. A leaf compares one fact with one operand; `all`, `any` and `not` combine. The logic is
 //! three-valued (Kleene): what can't be known stays unknown through `not`, and only *holds* ever grants.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use super::Facts;
-use crate::fact::{Literal, Type, Value};
+use crate::fact::{Literal, Mark, Type, Value};
 
 /// What a condition says of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,7 +111,9 @@ impl Operator {
             Self::Meets => (left, right) == (Type::Set, Type::Set),
             Self::Under => (left, right) == (Type::Node, Type::Node),
             Self::Within => (left, right) == (Type::Ip, Type::Nets),
-            Self::Less | Self::AtMost | Self::More | Self::AtLeast => (left, right) == (Type::Int, Type::Int),
+            Self::Less | Self::AtMost | Self::More | Self::AtLeast => {
+                left == right && matches!(left, Type::Int | Type::Time)
+            }
         }
     }
 }
@@ -176,21 +179,29 @@ impl Leaf {
             Operand::Fact(index) => facts.get(*index),
             Operand::Literal(literal) => Some(Value::of(literal)),
         };
-        let over_empty = matches!(self.operator, Operator::In | Operator::Meets)
-            && right.as_ref().is_some_and(Value::is_empty_set);
-        if over_empty {
+        // What fails whatever the other side is leaves that side unread: it may be one that must be asked for.
+        if is_over_empty(self.operator, right.as_ref()) {
             return Truth::Fails;
         }
-        let left = facts.get(self.fact);
-        if self.operator == Operator::Meets && left.as_ref().is_some_and(Value::is_empty_set) {
-            return Truth::Fails;
-        }
-        let (Some(left), Some(right)) = (left, right) else { return Truth::Unknown };
-        compare(self.operator, &left, &right).map_or(Truth::Unknown, Truth::of)
+        compare(self.operator, facts.get(self.fact).as_ref(), right.as_ref())
     }
 }
 
-fn compare(operator: Operator, left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
+fn is_over_empty(operator: Operator, right: Option<&Value<'_>>) -> bool {
+    matches!(operator, Operator::In | Operator::Meets) && right.is_some_and(Value::is_empty_set)
+}
+
+/// What a comparison says of two values, either of which may be unknown.
+pub(super) fn compare(operator: Operator, left: Option<&Value<'_>>, right: Option<&Value<'_>>) -> Truth {
+    let is_empty = operator == Operator::Meets && left.is_some_and(Value::is_empty_set);
+    if is_empty || is_over_empty(operator, right) {
+        return Truth::Fails;
+    }
+    let (Some(left), Some(right)) = (left, right) else { return Truth::Unknown };
+    known(operator, left, right).map_or(Truth::Unknown, Truth::of)
+}
+
+fn known(operator: Operator, left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
     use Operator::{AtLeast, AtMost, Equal, Has, In, Less, Meets, More, NotEqual, Under, Within};
     Some(match (operator, left, right) {
         (Equal, ..) => equal(left, right)?,
@@ -212,6 +223,21 @@ fn compare(operator: Operator, left: &Value<'_>, right: &Value<'_>) -> Option<bo
         (AtMost, Value::Int(left), Value::Int(right)) => left <= right,
         (More, Value::Int(left), Value::Int(right)) => left > right,
         (AtLeast, Value::Int(left), Value::Int(right)) => left >= right,
+        (Less, ..) => in_time(left, right)?.is_lt(),
+        (AtMost, ..) => in_time(left, right)?.is_le(),
+        (More, ..) => in_time(left, right)?.is_gt(),
+        (AtLeast, ..) => in_time(left, right)?.is_ge(),
+        _ => return None,
+    })
+}
+
+/// How two points in time stand to each other, if one of them knows whose day it is or both are moments.
+fn in_time(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
+    Some(match (left, right) {
+        (Value::Time(left), Value::Time(right)) => left.at.cmp(&right.at),
+        (Value::Time(left), Value::Mark(right)) => left.against(right),
+        (Value::Mark(left), Value::Time(right)) => right.against(left).reverse(),
+        (Value::Mark(Mark::Instant(left)), Value::Mark(Mark::Instant(right))) => left.cmp(right),
         _ => return None,
     })
 }
@@ -222,22 +248,39 @@ fn equal(left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
         (Value::Bool(left), Value::Bool(right)) => left == right,
         (Value::Int(left), Value::Int(right)) => left == right,
         (Value::Ip(left), Value::Ip(right)) => left.to_canonical() == right.to_canonical(),
-        _ => return None,
+        _ => in_time(left, right)?.is_eq(),
     })
 }
 
+/// Who says what the parts of a condition are: facts, or a row of a truth table.
+pub trait Tester {
+    /// What a comparison says.
+    fn leaf(&mut self, leaf: &Leaf) -> Truth;
+
+    /// What stands in the place of a named condition, if something does.
+    fn instead_of(&mut self, _named: usize) -> Option<Truth> {
+        None
+    }
+}
+
+impl<F: FnMut(&Leaf) -> Truth> Tester for F {
+    fn leaf(&mut self, leaf: &Leaf) -> Truth {
+        self(leaf)
+    }
+}
+
 impl Condition {
-    /// What it says, each leaf being tested by `leaf`: with facts, or with a row of a truth table.
-    pub fn truth(&self, named: &[Named], leaf: &mut dyn FnMut(&Leaf) -> Truth) -> Truth {
+    /// What it says, as `tester` says of its parts.
+    pub fn truth(&self, named: &[Named], tester: &mut dyn Tester) -> Truth {
         match self {
-            Self::Leaf(own) => leaf(own),
-            Self::Named(index) => named
-                .get(*index)
-                .map_or(Truth::Unknown, |named_condition| named_condition.condition.truth(named, leaf)),
+            Self::Leaf(own) => tester.leaf(own),
+            Self::Named(index) => tester.instead_of(*index).unwrap_or_else(|| {
+                named.get(*index).map_or(Truth::Unknown, |own| own.condition.truth(named, tester))
+            }),
             Self::All(parts) => {
                 let mut truth = Truth::Holds;
                 for part in parts {
-                    truth = truth.and(part.truth(named, leaf));
+                    truth = truth.and(part.truth(named, tester));
                     if truth == Truth::Fails {
                         break;
                     }
@@ -247,14 +290,14 @@ impl Condition {
             Self::Any(parts) => {
                 let mut truth = Truth::Fails;
                 for part in parts {
-                    truth = truth.or(part.truth(named, leaf));
+                    truth = truth.or(part.truth(named, tester));
                     if truth == Truth::Holds {
                         break;
                     }
                 }
                 truth
             }
-            Self::Not(part) => part.truth(named, leaf).negate(),
+            Self::Not(part) => part.truth(named, tester).negate(),
         }
     }
 

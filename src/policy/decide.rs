@@ -2,8 +2,9 @@
 //! conditions of the few grants that have some.
 
 use super::Facts;
-use super::condition::Truth;
+use super::condition::{Condition, Leaf, Tester, Truth};
 use super::grant::{Access, App, Grant, Operation, PermissionId, Role};
+use super::known::{Missed, Needs};
 use crate::fact::Value;
 
 /// The roles that a caller holds in an app, by index.
@@ -43,6 +44,10 @@ pub enum Decision {
     Allow(Granted),
     /// It may not.
     Deny(Denial),
+    /// It may not, and only because an app that was asked gave no answer.
+    Unanswered(Denial),
+    /// Something must be found out first.
+    Need(Needs),
 }
 
 /// By what it may pass.
@@ -50,6 +55,8 @@ pub enum Decision {
 pub enum Granted {
     /// The operation is public.
     Public,
+    /// It opens a socket, on which some role of the caller's may send something.
+    Opening,
     /// A role's grant.
     Grant {
         /// The role, by index.
@@ -100,34 +107,142 @@ impl Denial {
     }
 }
 
-/// Decides one operation for one set of roles. Total: every input has an answer, and only known facts allow.
+/// Decides one operation for one set of roles. Total: every input has an answer, and only known facts allow. What
+/// fails for good is refused before anything is asked.
 pub fn decide(app: &App, operation: &Operation, roles: &RoleSet, facts: &Facts<'_>) -> Decision {
-    let (masks, requirements) = match &operation.access {
-        Access::Public => return Decision::Allow(Granted::Public),
-        Access::Guarded { masks, requirements } => (masks, requirements),
-    };
-    let reach = reach(app, masks, roles);
+    if matches!(operation.access, Access::Public) {
+        return Decision::Allow(Granted::Public);
+    }
+    let reach = reach(app, operation.masks(), roles);
     if reach == Reach::None {
         return Decision::Deny(Denial::NoPermission);
     }
-    for requirement in requirements {
-        let truth =
-            app.requirements.get(*requirement).map_or(Truth::Unknown, |own| test(app, own.condition, facts));
-        if truth != Truth::Holds {
-            return Decision::Deny(Denial::Requirement { requirement: *requirement, truth });
-        }
+    let required = require(app, operation, facts);
+    if let Standing::Against(denial) = required {
+        return Decision::Deny(denial);
     }
-    match reach {
-        Reach::Sure { role, permission } => allow(app, role, permission),
-        Reach::None | Reach::Maybe => conditional(app, masks, roles, facts),
+    let granted = match (&operation.access, reach) {
+        (Access::Socket { .. }, _) => Standing::For(Granted::Opening),
+        (_, Reach::Sure { role, permission }) => allow(app, role, permission),
+        _ => conditional(app, operation.masks(), roles, facts),
+    };
+    match (required, granted) {
+        (Standing::Against(denial), _) | (_, Standing::Against(denial)) => Decision::Deny(denial),
+        (Standing::Open(open), _) | (_, Standing::Open(open)) => open.decision(),
+        (Standing::For(()), Standing::For(granted)) => Decision::Allow(granted),
     }
 }
 
-/// What a condition of the app says of these facts.
+/// What one part of the rules says of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing<T> {
+    /// Nothing stands against it.
+    For(T),
+    /// This does, whatever else is found out.
+    Against(Denial),
+    /// This does, for all that is known.
+    Open(Open),
+}
+
+/// What isn't known to hold, but may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    denial: Denial,
+    /// What would tell; nothing, where an app that was asked gave no answer.
+    needs: Needs,
+}
+
+impl Open {
+    /// What is decided of it: nothing, as long as it can be found out.
+    pub fn decision(self) -> Decision {
+        if self.needs.is_empty() { Decision::Unanswered(self.denial) } else { Decision::Need(self.needs) }
+    }
+
+    /// What is decided of it where more is needed beside.
+    pub fn and(self, needs: Needs) -> Decision {
+        if self.needs.is_empty() { self.decision() } else { Decision::Need(self.needs.and(needs)) }
+    }
+}
+
+/// What the requirements of an operation say, but for the one that proves the tenant. The first that fails for good
+/// is told; else the first that isn't known.
+#[must_use]
+pub fn require(app: &App, operation: &Operation, facts: &Facts<'_>) -> Standing<()> {
+    let mut standing_of_all = Standing::For(());
+    for requirement in operation.requirements() {
+        let condition = app.requirements.get(*requirement).map(|own| own.condition);
+        let denial = |truth| Denial::Requirement { requirement: *requirement, truth };
+        match standing(app, condition, facts, denial) {
+            Standing::For(()) => {}
+            Standing::Against(denial) => return Standing::Against(denial),
+            open @ Standing::Open(_) if standing_of_all == Standing::For(()) => standing_of_all = open,
+            Standing::Open(_) => {}
+        }
+    }
+    standing_of_all
+}
+
+/// What the requirement that proves the tenant says.
+#[must_use]
+pub fn prove(app: &App, requirement: usize, facts: &Facts<'_>) -> Standing<()> {
+    let condition = app.requirements.get(requirement).map(|own| own.condition);
+    standing(app, condition, facts, |truth| Denial::Requirement { requirement, truth })
+}
+
+/// Whether one of these permissions is known to be held.
+#[must_use]
+pub fn holds_one(app: &App, permissions: &[PermissionId], roles: &RoleSet, facts: &Facts<'_>) -> bool {
+    let grants = |role: usize| app.roles.get(role).into_iter();
+    let mut grants = roles.iter().flat_map(|role| {
+        grants(role).flat_map(|row| permissions.iter().flat_map(|permission| row.grants_of(*permission)))
+    });
+    grants.any(|grant| grant.conditions.iter().all(|own| test(app, *own, facts) == Truth::Holds))
+}
+
+/// What a condition of the app says of these facts. Where the operation makes a filter of a condition, it holds as
+/// far as the value to filter by is known.
 #[must_use]
 pub fn test(app: &App, condition: usize, facts: &Facts<'_>) -> Truth {
-    let Some(named) = app.conditions.get(condition) else { return Truth::Unknown };
-    named.condition.truth(&app.conditions, &mut |leaf| leaf.test(facts))
+    Condition::Named(condition).truth(&app.conditions, &mut ByFacts(facts))
+}
+
+struct ByFacts<'f, 'r>(&'f Facts<'r>);
+
+impl Tester for ByFacts<'_, '_> {
+    fn leaf(&mut self, leaf: &Leaf) -> Truth {
+        leaf.test(self.0)
+    }
+
+    fn instead_of(&mut self, named: usize) -> Option<Truth> {
+        let at = self.0.narrows.iter().position(|own| own.condition == named)?;
+        let narrow = self.0.narrows.get(at)?;
+        Some(match narrow.filter_value(self.0) {
+            Some(_) => {
+                self.0.trail.narrows(at);
+                Truth::Holds
+            }
+            None => Truth::Unknown,
+        })
+    }
+}
+
+/// Tests a condition, and tells what can still be found out from what the request itself lacks.
+fn standing(
+    app: &App,
+    condition: Option<usize>,
+    facts: &Facts<'_>,
+    denial: impl FnOnce(Truth) -> Denial,
+) -> Standing<()> {
+    let _before = facts.trail.take();
+    let truth = condition.map_or(Truth::Unknown, |condition| test(app, condition, facts));
+    let (needs, missed) = facts.trail.take();
+    match truth {
+        Truth::Holds => Standing::For(()),
+        Truth::Unknown if !needs.is_empty() || missed == Missed::Something => {
+            Standing::Open(Open { denial: denial(truth), needs })
+        }
+        Truth::Unknown | Truth::Fails => Standing::Against(denial(truth)),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,39 +272,67 @@ fn reach(app: &App, masks: &[(u16, u64)], roles: &RoleSet) -> Reach {
     reach
 }
 
-fn allow(app: &App, role: usize, permission: PermissionId) -> Decision {
+fn allow(app: &App, role: usize, permission: PermissionId) -> Standing<Granted> {
     let unconditional = |row: &Role| {
         let start = row.grants.partition_point(|grant| grant.permission < permission);
         let found = row.grants_of(permission).iter().position(|grant| grant.conditions.is_empty())?;
         Some(start + found)
     };
     match app.roles.get(role).and_then(unconditional) {
-        Some(grant) => Decision::Allow(Granted::Grant { role, permission, grant }),
+        Some(grant) => Standing::For(Granted::Grant { role, permission, grant }),
         // A sure bit without its grant can't be compiled; if it ever were, it grants nothing.
-        None => Decision::Deny(Denial::NoPermission),
+        None => Standing::Against(Denial::NoPermission),
     }
 }
 
-fn conditional(app: &App, masks: &[(u16, u64)], roles: &RoleSet, facts: &Facts<'_>) -> Decision {
+/// The best of the grants under conditions: one that holds as it is, then one that may once more is known, then one
+/// that holds as a filter, so that a role more never shows less.
+fn conditional(app: &App, masks: &[(u16, u64)], roles: &RoleSet, facts: &Facts<'_>) -> Standing<Granted> {
+    let before = facts.trail.narrowed();
     let mut nearest: Option<(usize, Denial)> = None;
+    let mut open: Option<Open> = None;
+    let mut narrowed: Option<(u32, Granted)> = None;
     for role in roles.iter() {
         let Some(row) = app.roles.get(role) else { continue };
         for permission in permissions(row, masks) {
             let start = row.grants.partition_point(|grant| grant.permission < permission);
             for (offset, grant) in row.grants_of(permission).iter().enumerate() {
                 let index = start + offset;
-                match against(app, grant, facts) {
-                    None => return Decision::Allow(Granted::Grant { role, permission, grant: index }),
-                    Some((met, condition, truth)) => {
+                facts.trail.unnarrow(before);
+                let denial = |condition, truth| Denial::Condition { role, grant: index, condition, truth };
+                let granted = Granted::Grant { role, permission, grant: index };
+                match grant_standing(app, grant, facts, denial) {
+                    (_, Standing::For(())) if facts.trail.narrowed() == before => {
+                        return Standing::For(granted);
+                    }
+                    (_, Standing::For(())) => {
+                        narrowed.get_or_insert((facts.trail.narrowed(), granted));
+                    }
+                    (_, Standing::Open(own)) => {
+                        let asks_less = |known: &Open| known.needs.is_empty() && !own.needs.is_empty();
+                        if open.as_ref().is_none_or(asks_less) {
+                            open = Some(own);
+                        }
+                    }
+                    (met, Standing::Against(denial)) => {
                         if nearest.is_none_or(|(best, _)| met > best) {
-                            nearest = Some((met, Denial::Condition { role, grant: index, condition, truth }));
+                            nearest = Some((met, denial));
                         }
                     }
                 }
             }
         }
     }
-    Decision::Deny(nearest.map_or(Denial::NoPermission, |(_, denial)| denial))
+    facts.trail.unnarrow(before);
+    match (open, narrowed) {
+        (Some(open), None) => Standing::Open(open),
+        (Some(open), Some(_)) if !open.needs.is_empty() => Standing::Open(open),
+        (_, Some((bits, granted))) => {
+            facts.trail.unnarrow(bits);
+            Standing::For(granted)
+        }
+        (None, None) => Standing::Against(nearest.map_or(Denial::NoPermission, |(_, denial)| denial)),
+    }
 }
 
 /// The permissions under conditions that a role has of an operation's.
@@ -204,10 +347,24 @@ fn permissions(row: &Role, masks: &[(u16, u64)]) -> impl Iterator<Item = Permiss
     })
 }
 
-/// The first condition that stands against a grant, after how many that hold.
-fn against(app: &App, grant: &Grant, facts: &Facts<'_>) -> Option<(usize, usize, Truth)> {
-    grant.conditions.iter().enumerate().find_map(|(met, condition)| {
-        let truth = test(app, *condition, facts);
-        (truth != Truth::Holds).then_some((met, *condition, truth))
-    })
+/// What a grant's conditions say together, and how many of the first ones hold. One that fails for good settles it,
+/// wherever it stands.
+fn grant_standing(
+    app: &App,
+    grant: &Grant,
+    facts: &Facts<'_>,
+    denial: impl Fn(usize, Truth) -> Denial,
+) -> (usize, Standing<()>) {
+    let mut met = 0;
+    let mut of_all = Standing::For(());
+    for condition in &grant.conditions {
+        match standing(app, Some(*condition), facts, |truth| denial(*condition, truth)) {
+            Standing::For(()) if of_all == Standing::For(()) => met += 1,
+            Standing::For(()) => {}
+            against @ Standing::Against(_) => return (met, against),
+            open @ Standing::Open(_) if of_all == Standing::For(()) => of_all = open,
+            Standing::Open(_) => {}
+        }
+    }
+    (met, of_all)
 }

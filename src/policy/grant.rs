@@ -9,7 +9,10 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::condition::Named;
-use crate::fact::Fact;
+use super::obligation::{Filter, Inject, LookUp, Mask, Narrow, SeatRule};
+use super::socket::SocketRules;
+use crate::fact::{Fact, Source};
+use crate::json::Pattern;
 use crate::route::{Template, Verb};
 
 /// A permission: one scope of one resource.
@@ -25,6 +28,8 @@ pub struct Permission {
     pub header: HeaderValue,
     /// Whether the resource is kept out of `*`.
     pub reserved: bool,
+    /// When whoever uses it needs a licence seat.
+    pub seat: SeatRule,
     /// Where the scope is declared.
     pub place: Arc<str>,
 }
@@ -122,6 +127,31 @@ pub enum Access {
         /// The requirements by index, but for the one that proves the tenant.
         requirements: Box<[usize]>,
     },
+    /// Whoever holds one of the permissions, be it under conditions, and meets the requirements: the connection on
+    /// which each event is judged for itself.
+    Socket {
+        /// Per word, the permissions of the events.
+        masks: Box<[(u16, u64)]>,
+        /// The requirements by index, but for the one that proves the tenant.
+        requirements: Box<[usize]>,
+    },
+}
+
+/// What an allow of one operation carries along.
+#[derive(Clone, Debug, Default)]
+pub struct Obligations {
+    /// Conditions that become filters of its query.
+    pub narrows: Box<[Narrow]>,
+    /// What is hidden in its answer.
+    pub masks: Box<[Mask]>,
+    /// What is dropped from its answer.
+    pub filters: Box<[Filter]>,
+    /// The only fields that its body may have.
+    pub body_only: Option<Box<[Pattern]>>,
+    /// Facts, by index, that are recorded whatever the rules read.
+    pub audit: Box<[usize]>,
+    /// The look-ups, by index, whose answers it makes stale.
+    pub forgets: Box<[usize]>,
 }
 
 /// One operation.
@@ -135,6 +165,8 @@ pub struct Operation {
     pub route: Arc<str>,
     /// Who may reach it.
     pub access: Access,
+    /// What an allow carries along.
+    pub obligations: Obligations,
     /// Index of the upstream that it is bound to.
     pub upstream: usize,
     /// The prefix that is cut off before forwarding; a whole number of segments, or empty.
@@ -144,13 +176,27 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// Per word, the permissions of which one is needed.
+    #[must_use]
+    pub fn masks(&self) -> &[(u16, u64)] {
+        match &self.access {
+            Access::Public => &[],
+            Access::Guarded { masks, .. } | Access::Socket { masks, .. } => masks,
+        }
+    }
+
+    /// The requirements by index, but for the one that proves the tenant.
+    #[must_use]
+    pub fn requirements(&self) -> &[usize] {
+        match &self.access {
+            Access::Public => &[],
+            Access::Guarded { requirements, .. } | Access::Socket { requirements, .. } => requirements,
+        }
+    }
+
     /// Every permission that permits it.
     pub fn permissions(&self) -> impl Iterator<Item = PermissionId> {
-        let masks: &[(u16, u64)] = match &self.access {
-            Access::Public => &[],
-            Access::Guarded { masks, .. } => masks,
-        };
-        masks.iter().flat_map(|(word, mask)| {
+        self.masks().iter().flat_map(|(word, mask)| {
             (0..64u8)
                 .filter(move |bit| mask >> bit & 1 == 1)
                 .map(move |bit| PermissionId { word: *word, bit })
@@ -212,8 +258,16 @@ pub struct App {
     pub anyone: Option<usize>,
     /// What a token calls its roles.
     pub role_claims: RoleClaims,
+    /// What it is asked about itself.
+    pub look_ups: Box<[LookUp]>,
+    /// Headers whose values are facts'.
+    pub injects: Box<[Inject]>,
+    /// Its socket, if it has one.
+    pub socket: Option<Arc<SocketRules>>,
     /// Its operations.
     pub operations: Box<[Operation]>,
+    /// The operations that are events of its socket, by name.
+    pub events: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
     /// Features of a `[matrix]`, in its order; empty where the file has none.
     pub features: Box<[Box<str>]>,
 }
@@ -224,6 +278,13 @@ impl App {
     pub fn permission(&self, id: PermissionId) -> Option<&Permission> {
         let at = self.permissions.binary_search_by_key(&id, |(own, _)| *own).ok()?;
         self.permissions.get(at).map(|(_, permission)| permission)
+    }
+
+    /// Whether some rule reads bodies, or first arguments of events.
+    #[must_use]
+    pub fn reads_body(&self) -> bool {
+        self.facts.iter().any(|fact| matches!(fact.source, Source::Body(_)))
+            || self.operations.iter().any(|own| own.obligations.body_only.is_some())
     }
 
     /// The role of this name.

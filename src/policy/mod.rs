@@ -5,15 +5,21 @@ pub mod condition;
 mod decide;
 mod facts;
 mod grant;
+mod known;
 pub mod lookup;
+pub mod obligation;
+pub mod socket;
 
-pub use condition::{Condition, Leaf, Named, Operand, Operator, Truth};
-pub use decide::{Decision, Denial, Granted, RoleSet, decide, test};
+pub use condition::{Condition, Leaf, Named, Operand, Operator, Tester, Truth};
+pub use decide::{
+    Decision, Denial, Granted, Open, RoleSet, Standing, decide, holds_one, prove, require, test,
+};
 pub use facts::Facts;
 pub use grant::{
-    Access, App, Grant, Operation, Permission, PermissionId, Requirement, Role, RoleClaims, StepUp,
-    TenantRule,
+    Access, App, Grant, Obligations, Operation, Permission, PermissionId, Requirement, Role, RoleClaims,
+    StepUp, TenantRule,
 };
+pub use known::{Known, LOOK_UPS_MAX, Missed, Needs, Trail};
 
 /// What becomes of the caller's own token towards the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

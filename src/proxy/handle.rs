@@ -110,10 +110,17 @@ async fn decide(
                 return Err(rejection);
             }
             Ruling::Ask(pending) => {
-                let answer = match pending.question() {
-                    Question::Verify { token } => verify(plane, snapshot, token).await?,
-                };
-                ruling = pending.settle(view, answer);
+                let mut answers = Vec::new();
+                for question in pending.questions() {
+                    answers.push(match question {
+                        Question::Verify { token } => verify(plane, snapshot, token).await?,
+                        // Nobody answers these yet; no rule can ask them either.
+                        Question::Body | Question::LookUp(_) | Question::Seat { .. } => {
+                            return Err(Rejection::Unanswered);
+                        }
+                    });
+                }
+                ruling = pending.settle(view, answers);
             }
         }
     }

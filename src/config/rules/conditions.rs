@@ -267,11 +267,7 @@ fn operand(
         }
         return Some(Operand::Fact(index));
     }
-    let wanted: Vec<Type> =
-        [Type::String, Type::Bool, Type::Int, Type::Set, Type::Ip, Type::Nets, Type::Node]
-            .into_iter()
-            .filter(|right| operator.fits(kind, *right))
-            .collect();
+    let wanted: Vec<Type> = Type::ALL.into_iter().filter(|right| operator.fits(kind, *right)).collect();
     let Some(wanted) = wanted.into_iter().find_map(|wanted| literal(right, wanted)) else {
         report_types(
             draft,
@@ -332,6 +328,7 @@ pub(super) fn literal(text: &str, kind: Type) -> Option<Literal> {
             let nets: Option<Vec<_>> = list()?.iter().map(|net| crate::fact::network(net)).collect();
             Literal::Nets(nets?.into())
         }
+        Type::Time => Literal::Time(crate::fact::Mark::parse(&quoted(text)?)?),
     })
 }
 

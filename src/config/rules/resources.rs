@@ -147,6 +147,7 @@ fn declare(
             header: spelling::alone(&name),
             name: name.into(),
             reserved,
+            seat: crate::policy::obligation::SeatRule::Free,
             place: draft.place(*scope_span),
         };
         draft.permissions.push((id, permission));

@@ -113,9 +113,9 @@ pub(crate) fn rule(snapshot: &Arc<Snapshot>, asked: &Asked<'_>) -> Ruling {
     let credential = asked.token.map_or(Credential::Absent, Credential::Bearer);
     match authorize(snapshot, &view, credential, NOW) {
         Ruling::Ask(pending) => {
-            let Question::Verify { token } = pending.question();
+            let [Question::Verify { token }] = pending.questions() else { panic!("nothing else is asked") };
             let verified = snapshot.verifier.verify(token, NOW);
-            pending.settle(&view, Answer::Verified(verified))
+            pending.settle(&view, vec![Answer::Verified(verified)])
         }
         ruling => ruling,
     }

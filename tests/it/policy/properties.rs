@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use gatewarden::authorize::{Ruling, suppose};
+use gatewarden::authorize::{Ruling, Supposed, suppose};
 use gatewarden::config::Sources;
 use gatewarden::request::{CanonicalPath, Host, Query, RequestView};
 use gatewarden::snapshot::Snapshot;
@@ -233,7 +233,7 @@ fn decided(
         client: [127, 0, 0, 1].into(),
     };
     let caller = Arc::new(VerifiedToken::hypothetical("keycloak".into(), IssuerKind::Keycloak, claims));
-    matches!(suppose(snapshot, &view, Some(caller)), Ruling::Permit(..))
+    matches!(suppose(snapshot, &view, Some(caller), Supposed::default()), Ruling::Permit(..))
 }
 
 proptest! {

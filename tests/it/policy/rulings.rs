@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gatewarden::authorize::{Permit, Ruling, TokenHandling, suppose};
+use gatewarden::authorize::{Permit, Ruling, Supposed, TokenHandling, suppose};
 use gatewarden::config::{Carried, Sources, compile};
 use gatewarden::rejection::{Rejection, TenantError};
 use gatewarden::request::{CanonicalPath, Host, Query, RequestView};
@@ -63,7 +63,7 @@ fn ask_host(
         headers: &map,
         client: [192, 0, 2, 1].into(),
     };
-    suppose(snapshot, &view, caller)
+    suppose(snapshot, &view, caller, Supposed::default())
 }
 
 #[track_caller]
@@ -390,7 +390,7 @@ fn a_requirement_may_ask_for_a_stronger_log_in_instead_of_refusing() {
             headers: &HeaderMap::new(),
             client: [192, 0, 2, 1].into(),
         };
-        match suppose(&desk(&[rules]), &view, Some(caller)) {
+        match suppose(&desk(&[rules]), &view, Some(caller), Supposed::default()) {
             Ruling::Refuse(rejection, _) => {
                 Some((rejection.status().as_u16(), rejection.challenge().unwrap().into_owned()))
             }

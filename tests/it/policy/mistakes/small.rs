@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gatewarden::authorize::{Ruling, suppose};
+use gatewarden::authorize::{Ruling, Supposed, suppose};
 use gatewarden::config::{Carried, Diagnostics, Sources, compile};
 use gatewarden::rejection::Rejection;
 use gatewarden::request::{CanonicalPath, Host, Malformed, Query, RequestView};
@@ -299,7 +299,7 @@ fn allowed(
     let mut claims = claims.as_object().unwrap().clone();
     claims.insert("sub".into(), "ada".into());
     let token = VerifiedToken::hypothetical("keycloak".into(), IssuerKind::Keycloak, claims);
-    match suppose(&compiled(sources), &view, Some(Arc::new(token))) {
+    match suppose(&compiled(sources), &view, Some(Arc::new(token)), Supposed::default()) {
         Ruling::Permit(..) => Ok(()),
         Ruling::Refuse(why, _) => Err(why),
         Ruling::Ask(_) => panic!("nothing is to be asked"),
