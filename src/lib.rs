@@ -44,8 +44,8 @@
 //! | [`outcome`] | what happened to one request, written once |
 //! | [`config`] | text → snapshot, with every mistake reported at its place |
 //!
-//! Effects: [`upstream`] (connections to the applications), [`telemetry`] (metrics, log), [`lookup`] (what is asked of an
-//! application itself).
+//! Effects: [`upstream`] (connections to the applications), [`ledger`] (what is remembered across requests: who has a seat),
+//! [`telemetry`] (metrics, log), [`lookup`] (what is asked of an application itself).
 //!
 //! Planes: [`proxy`] carries requests; [`control`] changes what they meet (reload, keys, operators' endpoints); [`cli`] holds
 //! the verbs, one file each, and `dev` with its demo applications.
@@ -100,6 +100,7 @@ pub mod analysis;
 pub mod outcome;
 pub mod config;
 pub mod upstream;
+pub mod ledger;
 pub mod telemetry;
 pub mod lookup;
 pub mod proxy;

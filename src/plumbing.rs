@@ -42,6 +42,8 @@ pub struct GatewayConfig {
     pub drain: Duration,
     /// `[telemetry] log`.
     pub log: LogFormat,
+    /// `[ledger] file`: where who has a seat is kept over a restart; `None` keeps it in memory only.
+    pub ledger: Option<PathBuf>,
 }
 
 /// Where requests arrive.

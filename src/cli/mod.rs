@@ -8,6 +8,7 @@ pub mod explain;
 mod hypothesis;
 mod load;
 pub mod matrix;
+pub mod report;
 pub mod routes;
 pub mod run;
 pub mod serve;
@@ -60,9 +61,17 @@ enum Verb {
     Matrix(matrix::Args),
     Routes(routes::Args),
     Completions(completions::Args),
+    /// What a gateway has counted
+    #[command(subcommand)]
+    Report(ReportVerb),
     /// Look at a token, or have one made by a running `gatewarden dev`
     #[command(subcommand)]
     Token(TokenVerb),
+}
+
+#[derive(Debug, Subcommand)]
+enum ReportVerb {
+    Seats(report::SeatsArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +92,7 @@ pub fn run() -> Exit {
         Verb::Can(args) => can::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Matrix(args) => matrix::run(&args),
+        Verb::Report(ReportVerb::Seats(args)) => report::seats(&args),
         Verb::Routes(args) => routes::run(&args),
         Verb::Completions(args) => completions::run(&args),
     }

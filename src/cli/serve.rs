@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,8 +20,10 @@ use crate::control::fetch::{FetchLimits, Fetcher};
 use crate::control::keys::{Cadence, Keyring};
 use crate::control::reload::{self, Handle, Hints, Loaded, Needs, NotLoaded};
 use crate::control::sources;
+use crate::ledger::Keeper;
 use crate::plumbing::GatewayConfig;
 use crate::proxy::{Plane, Running, Server};
+use crate::request::Timestamp;
 use crate::snapshot::Live;
 use crate::telemetry::{Metrics, Mode, Trigger, log};
 use crate::token::KeyStatus;
@@ -148,7 +150,8 @@ impl Gateway {
             Err(exit) => return exit,
         };
         let addresses = bound.addresses;
-        let plane = Plane::new(self.loaded.live.clone(), self.metrics.clone());
+        let keeper = Keeper::open(config.ledger.as_deref(), now());
+        let plane = Plane::new(self.loaded.live.clone(), self.metrics.clone(), keeper.ledger().clone());
         let workers = config.listen.workers.unwrap_or_else(cores);
         let running = match bound.gateway.start(&plane, workers, config.drain) {
             Ok(running) => running,
@@ -164,7 +167,9 @@ impl Gateway {
             keys: Arc::new(move || {
                 live.load().verifier.issuers().map(|own| (own.name.clone(), own.keys.status())).collect()
             }),
+            ledger: keeper.ledger().clone(),
         };
+        self.runtime.spawn(keeper.clone().run());
         self.runtime.spawn(self.loaded.reloader.run(Hints::FileSystem));
         for (listener, reach) in [(Some(bound.admin), Reach::Operators), (bound.metrics, Reach::Scrapers)] {
             if let Some(listener) = listener {
@@ -186,6 +191,7 @@ impl Gateway {
             (config.drain_delay, config.drain),
         );
         let exit = self.runtime.block_on(end);
+        keeper.write();
         self.runtime.shutdown_background();
         exit
     }
@@ -333,6 +339,10 @@ fn cannot(what: &str, why: impl std::fmt::Display) -> Exit {
 
 fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 fn cores() -> usize {

@@ -23,7 +23,9 @@ use tokio::sync::Semaphore;
 
 use super::reload::{Handle, Reloaded};
 use super::status::Board;
-use crate::request::{Host, read_host};
+use crate::ledger::Ledger;
+use crate::request::{Host, Timestamp, read_host};
+use crate::seat::{Row, Seating, rows_to_json};
 use crate::telemetry::{Metrics, Trigger};
 use crate::token::KeyStatus;
 
@@ -43,6 +45,8 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     /// The issuers' keys.
     pub keys: Keys,
+    /// Who has a seat.
+    pub ledger: Arc<Ledger>,
 }
 
 /// Whether this gateway takes requests.
@@ -141,12 +145,13 @@ async fn answer(admin: &Admin, reach: Reach, request: Request<Incoming>) -> Resp
         ("/readyz", true) => readyz(admin, parts.uri.query()),
         ("/metrics", true) => metrics(admin),
         ("/rules", true) if operators => rules(admin),
+        ("/seats", true) if operators => seats(admin),
         ("/reload", false) if operators && parts.method == Method::POST => {
             reload(admin, &parts.headers).await
         }
         ("/reload", _) if operators => not_allowed("POST"),
         ("/livez" | "/readyz" | "/metrics", false) => not_allowed("GET, HEAD"),
-        ("/rules", false) if operators => not_allowed("GET, HEAD"),
+        ("/rules" | "/seats", false) if operators => not_allowed("GET, HEAD"),
         ("/", true) if operators => text(StatusCode::OK, INDEX),
         _ => text(StatusCode::NOT_FOUND, "there is no such endpoint\n"),
     }
@@ -160,6 +165,12 @@ fn is_loopback(host: &Host) -> bool {
 
 fn rules(admin: &Admin) -> Response<Full<Bytes>> {
     json_response(StatusCode::OK, &admin.board.read().to_json())
+}
+
+/// The running month and the months before, of every tenant and app.
+fn seats(admin: &Admin) -> Response<Full<Bytes>> {
+    let rows: Vec<Row> = admin.ledger.seatings(Timestamp(now_s())).iter().flat_map(Seating::rows).collect();
+    json_response(StatusCode::OK, &rows_to_json(&rows))
 }
 
 /// Reloads now. A page in a browser can send a POST anywhere, but not without these headers.
@@ -194,6 +205,7 @@ async fn reload(admin: &Admin, headers: &HeaderMap) -> Response<Full<Bytes>> {
 
 fn metrics(admin: &Admin) -> Response<Full<Bytes>> {
     admin.metrics.show_keys(&(admin.keys)());
+    admin.metrics.show_seats(&admin.ledger.seatings(Timestamp(now_s())), admin.ledger.failures());
     let mut response = text(StatusCode::OK, admin.metrics.render());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
     response
@@ -251,6 +263,7 @@ fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 
 const INDEX: &str = "gatewarden\n\
     GET  /rules            what is live, and what was refused\n\
+    GET  /seats            licence seats, this month and before\n\
     POST /reload           read the files now\n\
     GET  /metrics          for Prometheus\n\
     GET  /livez            is the process alive\n\

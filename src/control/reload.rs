@@ -323,6 +323,7 @@ fn pending_restart(started: &GatewayConfig, now: &GatewayConfig) -> Vec<&'static
         ("admin.address", started.admin != now.admin),
         ("metrics.address", started.metrics != now.metrics),
         ("telemetry.log", started.log != now.log),
+        ("ledger.file", started.ledger != now.ledger),
         ("drain-delay", started.drain_delay != now.drain_delay),
         ("drain", started.drain != now.drain),
         ("limits.cached-tokens", started.limits.cached_tokens != now.limits.cached_tokens),

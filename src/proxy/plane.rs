@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use crate::headers::Peer;
+use crate::ledger::Ledger;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{Counted, Metrics};
 use crate::upstream::Upstreams;
@@ -18,6 +19,7 @@ use crate::upstream::Upstreams;
 pub struct Plane {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
+    ledger: Arc<Ledger>,
     upstreams: ArcSwap<Fitting>,
     requests: AtomicUsize,
     connections: Mutex<Connections>,
@@ -41,13 +43,14 @@ struct Connections {
 impl Plane {
     /// A plane for what `live` points to.
     #[must_use]
-    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, ledger: Arc<Ledger>) -> Arc<Self> {
         let snapshot = live.load();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(Self {
             upstreams: ArcSwap::from_pointee(Fitting::new(&snapshot, None)),
             live,
             metrics,
+            ledger,
             requests: AtomicUsize::new(0),
             connections: Mutex::default(),
             checks: Semaphore::new(cores),
@@ -63,6 +66,12 @@ impl Plane {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Who has a seat.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// The upstreams of this snapshot. The first request after a reload builds them; a server that stays keeps its

@@ -28,6 +28,7 @@ pub struct Book {
     tally: Tally,
     since_start: Tally,
     past: BTreeMap<Month, Summary>,
+    changes: u64,
 }
 
 /// The most people in the same quarter of an hour.
@@ -127,6 +128,7 @@ impl Book {
             tally: Tally::default(),
             since_start: Tally::default(),
             past: BTreeMap::new(),
+            changes: 0,
         }
     }
 
@@ -148,7 +150,14 @@ impl Book {
             peak,
             tally,
             past,
+            changes: 0,
         }
+    }
+
+    /// How often anything changed that a restart must not forget.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// What must be known to go on from here.
@@ -172,6 +181,7 @@ impl Book {
         if self.seats != claim.seats || self.zone != claim.zone {
             self.seats = claim.seats;
             self.zone = claim.zone.clone();
+            self.changes += 1;
         }
         self.roll(claim.at);
         let holds = self.named.contains(&claim.person);
@@ -193,6 +203,7 @@ impl Book {
         for (_, which) in lacking.into_iter().filter(|(over, _)| *over) {
             self.count(Seated::Over(which));
         }
+        self.changes += 1;
         remember(&mut self.named, claim.person);
         remember(&mut self.present, claim.person);
         let people = number(&self.present);
@@ -228,6 +239,7 @@ impl Book {
         if same_window {
             return;
         }
+        self.changes += 1;
         self.present.clear();
         let month = self.zone.month(at);
         if month > self.month {
@@ -247,6 +259,7 @@ impl Book {
     }
 
     fn count(&mut self, seated: Seated) {
+        self.changes += 1;
         for tally in [&mut self.tally, &mut self.since_start] {
             tally.count(seated);
         }

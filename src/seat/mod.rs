@@ -6,6 +6,7 @@
 //! takes a seat is for the rules to say.
 
 mod book;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 
 pub use book::{Book, Current, PAST_MONTHS, Peak, Standing, Summary, Tally};
+pub use report::{Row, Seating, rows_to_json};
 
 use crate::request::Timestamp;
 use crate::zone::Zone;

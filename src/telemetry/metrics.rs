@@ -14,8 +14,10 @@ use super::family::{Family, Seconds, Spec};
 use super::labels::Bounded;
 use super::lookups::LookUpSeries;
 use super::process::Process;
+use super::seats::SeatMetrics;
 use crate::outcome::{Ending, Outcome};
 use crate::request::Timestamp;
+use crate::seat::Seating;
 use crate::token::KeyStatus;
 
 /// All metrics of one gateway.
@@ -47,6 +49,7 @@ pub struct Metrics {
     connections: IntGauge,
     connections_refused: Family<IntCounter>,
     in_flight: IntGauge,
+    seats: SeatMetrics,
     pub(super) labels: Labels,
 }
 
@@ -153,6 +156,7 @@ impl Metrics {
             connections: made.gauge(CONNECTIONS)?,
             connections_refused: made.family(CONNECTIONS_REFUSED)?,
             in_flight: made.gauge(IN_FLIGHT)?,
+            seats: SeatMetrics::new(&made)?,
             labels: Labels {
                 tenants: Bounded::new("tenant", TENANTS_MAX),
                 apps: Bounded::new("app", CONFIGURED_MAX),
@@ -271,6 +275,11 @@ impl Metrics {
         }
     }
 
+    /// Who has a seat, as of a scrape, and how often that could not be written down.
+    pub fn show_seats(&self, seatings: &[Seating], failures: u64) {
+        self.seats.show(seatings, failures);
+    }
+
     /// Everything in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
@@ -294,7 +303,7 @@ pub(super) struct Maker<'r> {
 }
 
 impl Maker<'_> {
-    fn register(&self, collector: impl Collector + 'static) -> Result<(), MetricsError> {
+    pub(super) fn register(&self, collector: impl Collector + 'static) -> Result<(), MetricsError> {
         Ok(self.registry.register(Box::new(collector))?)
     }
 
@@ -307,7 +316,7 @@ impl Maker<'_> {
         Ok(family)
     }
 
-    fn gauge(&self, spec: Spec) -> Result<IntGauge, MetricsError> {
+    pub(super) fn gauge(&self, spec: Spec) -> Result<IntGauge, MetricsError> {
         let gauge = IntGauge::with_opts(Opts::new(spec.name, spec.help))?;
         self.register(gauge.clone())?;
         Ok(gauge)
@@ -327,7 +336,7 @@ fn count(family: &Family<IntCounter>, values: &[&str]) {
     }
 }
 
-fn set(family: &Family<IntGauge>, values: &[&str], value: i64) {
+pub(super) fn set(family: &Family<IntGauge>, values: &[&str], value: i64) {
     if let Ok(series) = family.get(values) {
         series.set(value);
     }
@@ -366,7 +375,7 @@ const DECISION_BUCKETS: &[f64] = &[
     0.01,
 ];
 
-const fn spec(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Spec {
+pub(super) const fn spec(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Spec {
     Spec { name, help, labels, buckets: &[], most: SERIES_MAX }
 }
 

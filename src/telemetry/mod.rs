@@ -8,6 +8,7 @@ pub mod log;
 mod lookups;
 mod metrics;
 mod process;
+mod seats;
 #[cfg(test)]
 mod tests;
 

@@ -21,5 +21,6 @@ mod process;
 mod readme;
 mod reload;
 mod run_cli;
+mod seats;
 mod support;
 mod tokens;

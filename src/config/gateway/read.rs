@@ -47,6 +47,7 @@ impl Reader<'_> {
             drain_delay: self.duration(fields.take("drain-delay"), Duration::ZERO, Duration::from_secs(600)),
             drain: self.duration(fields.take("drain"), DRAIN, Duration::from_secs(3600)),
             log: self.telemetry(fields.take("telemetry")),
+            ledger: self.ledger(&mut fields),
         };
         fields.finish(self.diagnostics);
         config
@@ -142,6 +143,18 @@ impl Reader<'_> {
                 self.mistake(span, "another listener has the same address");
             }
         }
+    }
+
+    fn ledger(&mut self, root: &mut Fields<'_>) -> Option<PathBuf> {
+        let table = self.section(root, "ledger")?;
+        let mut fields = Fields::new(table);
+        let file = fields.take("file").and_then(|node| node.text(self.diagnostics));
+        fields.finish(self.diagnostics);
+        let text = file?;
+        if text.value.is_empty() || text.value.ends_with('/') {
+            self.mistake(text.span, "names no file");
+        }
+        Some(self.base.join(text.value))
     }
 
     fn telemetry(&mut self, node: Option<&Node>) -> LogFormat {

@@ -124,7 +124,7 @@ impl Setup {
         let keys = Signer::from_seed(&[7; 32], "test").unwrap();
         let live = Arc::new(Live::new(self.snapshot(&keys)));
         let metrics = Arc::new(Metrics::new(Mode::Run).unwrap());
-        let plane = Plane::new(live, metrics.clone());
+        let plane = Plane::new(live, metrics.clone(), Arc::default());
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let running = server.start(&plane, self.workers, self.drain).unwrap();
         Gateway { address: running.address(), running: Some(running), metrics, keys }

@@ -1,0 +1,237 @@
+//! Licence seats: how they are configured, kept over a restart, and reported.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gatewarden::config::diagnostic::Style;
+use gatewarden::config::{Carried, FileKind, SourceFile, Sources, compile};
+use gatewarden::ledger::Keeper;
+use gatewarden::request::Timestamp;
+use gatewarden::seat::{Over, PersonId, SeatClaim, Seats};
+use gatewarden::snapshot::Snapshot;
+use gatewarden::zone::Zone;
+use serde_json::Value;
+
+use crate::process::{FREE_PORTS, Files, Process, RULES};
+use crate::support::Upstream;
+
+const GATEWAY: &str = "[issuers.sso]\nkind = \"oidc\"\nissuer = \"https://sso.example\"\naudience = [\"desk\"]\n\
+                       jwks = \"keys.json\"\n[upstreams.desk]\nat = [\"/desk\"]\nservers = [\"http://127.0.0.1:1\"]\n";
+
+/// What these tenants come to, or every mistake in them.
+fn tenants(text: &str) -> Result<Snapshot, String> {
+    let file = |kind, path: &str, text: &str| SourceFile { kind, path: path.into(), text: text.into() };
+    let files = vec![
+        file(FileKind::Gateway, "gateway.toml", GATEWAY),
+        file(FileKind::Rules, "rules/desk.toml", RULES),
+        file(FileKind::Tenants, "rules/tenants.toml", text),
+    ];
+    let sources = Sources { files, hash: String::new() };
+    match compile(&sources, Carried::nothing()) {
+        Ok(compiled) => Ok(compiled.snapshot),
+        Err(why) => Err(why.render(&sources.files, Style::Plain)),
+    }
+}
+
+#[test]
+fn a_tenants_row_says_how_many_there_are() {
+    for (row, expected, zone) in [
+        ("", Seats::default(), "UTC"),
+        (
+            "seats = { named = 50, concurrent = 20, over = \"report\" }\ntime-zone = \"Europe/London\"\n",
+            Seats { named: Some(50), concurrent: Some(20), over: Over::Report },
+            "Europe/London",
+        ),
+        ("seats = { named = 0 }\n", Seats { named: Some(0), concurrent: None, over: Over::Report }, "UTC"),
+        (
+            "seats = { concurrent = 3, over = \"refuse\" }\n",
+            Seats { named: None, concurrent: Some(3), over: Over::Refuse },
+            "UTC",
+        ),
+    ] {
+        let snapshot = tenants(&format!("[tenant.acme]\n{row}ids = [\"1\"]\napps = [\"desk\"]\n")).unwrap();
+        let tenant = snapshot.directory.named("acme").unwrap();
+        assert_eq!((tenant.seats(), tenant.zone().name()), (expected, zone), "{row}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_number_of_seats_is_told() {
+    for (row, parts) in [
+        ("seats = { named = -1 }", &["between 0 and 100000"][..]),
+        ("seats = { named = 100001 }", &["between 0 and 100000"]),
+        ("seats = { named = \"5\" }", &["expected an integer"]),
+        ("seats = 5", &["expected a table"]),
+        ("seats = {}", &["no number of seats"]),
+        ("seats = { over = \"refuse\" }", &["no number of seats"]),
+        ("seats = { nmaed = 5 }", &["unknown key `nmaed`", "did you mean `named`?", "no number of seats"]),
+        ("seats = { named = 5, over = \"refsue\" }", &["did you mean `refuse`?"]),
+        ("time-zone = \"Europe/Lodnon\"", &["unknown time zone", "did you mean `Europe/London`?"]),
+        ("time-zone = \"europe/london\"", &["unknown time zone", "did you mean `Europe/London`?"]),
+        ("time-zone = 1", &["expected a string"]),
+    ] {
+        let told = tenants(&format!("[tenant.acme]\n{row}\nids = [\"1\"]\napps = [\"desk\"]\n")).unwrap_err();
+        for part in parts {
+            assert!(told.contains(part), "{row}: {part} not in\n{told}");
+        }
+    }
+    let told = tenants(
+        "[tenant.acme]\nids = [\"1\"]\napps = [\"desk\"]\n[organisation.o]\nids = [\"2\"]\nseats = { named = 1 }\n",
+    );
+    assert!(told.unwrap_err().contains("unknown key `seats`"));
+}
+
+/// A file that is cut off may not let in more people than the whole one.
+#[test]
+fn seats_that_refuse_are_not_the_last_that_is_said() {
+    let last = "[tenant.acme]\nids = [\"1\"]\napps = [\"desk\"]\nseats = { named = 1, over = \"refuse\" }\n";
+    let told = tenants(last).unwrap_err();
+    assert!(told.contains("GW1005") && told.contains("write `seats` above `apps`"), "{told}");
+    let own_table = "[tenant.acme]\nids = [\"1\"]\napps = [\"desk\"]\n[tenant.acme.seats]\nnamed = 1\nover = \"refuse\"\n";
+    assert!(tenants(own_table).unwrap_err().contains("GW1005"));
+    tenants(&last.replace("refuse", "report")).unwrap();
+    let first = "[tenant.acme]\nseats = { named = 1, over = \"refuse\" }\nids = [\"1\"]\napps = [\"desk\"]\n";
+    for end in 0..=first.len() {
+        if let Ok(snapshot) = tenants(&first[..end]) {
+            let refuses = |own: &gatewarden::tenant::Tenant| own.seats().over == Over::Refuse;
+            let known = snapshot.directory.named("acme");
+            assert!(known.is_none_or(|own| refuses(own)), "cut at {end}");
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
+}
+
+fn claim(app: &str, who: &str, at: Timestamp, over: Over) -> SeatClaim {
+    SeatClaim {
+        tenant: "acme".into(),
+        app: app.into(),
+        person: PersonId::of("sso", "", who),
+        at,
+        seats: Seats { named: Some(2), concurrent: Some(5), over },
+        zone: Zone::named("Europe/London").unwrap(),
+    }
+}
+
+/// Books as a gateway leaves them: these people were at the desk.
+fn left_by(people: &[&str], path: &Path, at: Timestamp) {
+    let keeper = Keeper::open(Some(path), at);
+    for who in people {
+        keeper.ledger().take(&claim("desk", who, at, Over::Report));
+    }
+    keeper.write();
+}
+
+fn files(more: &str) -> Files {
+    Files::new("127.0.0.1:1".parse().unwrap(), &format!("{FREE_PORTS}{more}"))
+}
+
+/// `gatewarden report seats` on these files: how it ended, what it printed, what it complained of.
+fn report(files: &Files, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatewarden"));
+    command.args(["report", "seats", "--config"]).arg(files.path("gateway.toml")).args(arguments);
+    let output = command.env_remove("GATEWARDEN_CONFIG").output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+const LEDGER: &str = "ledger.file = \"state/seats.json\"\n";
+
+#[test]
+fn a_gateway_goes_on_counting_after_a_restart() {
+    let upstream = Upstream::echo();
+    let files = Files::new(upstream.address, &format!("{FREE_PORTS}{LEDGER}"));
+    left_by(&["ada", "bob", "eve"], &files.path("state/seats.json"), now());
+    let mut process = Process::start(files);
+    assert!(!process.log().contains("seats"), "{}", process.log());
+    let answer = process.admin("GET /seats", &[]);
+    let shown: Value = serde_json::from_str(answer.text()).unwrap();
+    let row = &shown["rows"][0];
+    assert_eq!((&row["tenant"], &row["app"]), (&"acme".into(), &"desk".into()));
+    assert_eq!((&row["named"]["used"], &row["named"]["of"]), (&3.into(), &2.into()));
+    assert_eq!((&row["concurrent"]["peak"], &row["is_over"]), (&3.into(), &true.into()));
+    let metrics = process.admin("GET /metrics", &[]).text().to_owned();
+    for line in [
+        "gatewarden_seats_named{app=\"desk\",tenant=\"acme\"} 3",
+        "gatewarden_seats_concurrent_peak{app=\"desk\",tenant=\"acme\"} 3",
+        "gatewarden_seats_limit{app=\"desk\",kind=\"named\",tenant=\"acme\"} 2",
+        "gatewarden_seats_limit{app=\"desk\",kind=\"concurrent\",tenant=\"acme\"} 5",
+        "gatewarden_seats_over_total{app=\"desk\",effect=\"refuse\",kind=\"named\",tenant=\"acme\"} 0",
+        "gatewarden_seats_write_failures_total 0",
+    ] {
+        assert!(metrics.lines().any(|own| own == line), "{line} not in\n{metrics}");
+    }
+    assert_eq!(process.admin("POST /seats", &[]).status, 405);
+    process.signal("TERM");
+    assert_eq!(process.end(), 0);
+    let (code, out, _) = report(&process.files, &[]);
+    assert_eq!(code, 1, "three people, two seats");
+    assert!(out.contains("3 of 2"), "{out}");
+}
+
+#[test]
+fn a_broken_file_stops_nobody() {
+    let files = files(LEDGER);
+    fs::create_dir(files.path("state")).unwrap();
+    files.write("state/seats.json", "{\"schema\":");
+    let process = Process::start(files);
+    process.until("seats are counted from nothing");
+    assert_eq!(fs::read_to_string(process.files.path("state/seats.json.broken")).unwrap(), "{\"schema\":");
+    let shown: Value = serde_json::from_str(process.admin("GET /seats", &[]).text()).unwrap();
+    assert_eq!(shown["rows"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn without_a_file_seats_are_counted_all_the_same() {
+    let process = Process::start(files(""));
+    assert!(!process.log().contains("seats"), "{}", process.log());
+    assert_eq!(process.admin("GET /seats", &[]).status, 200);
+    let (code, _, complaint) = report(&process.files, &[]);
+    assert_eq!(code, 4);
+    assert!(complaint.contains("no `[ledger] file`") && complaint.contains("/seats"), "{complaint}");
+}
+
+#[test]
+fn the_report_is_a_table_that_one_can_read() {
+    let files = files(LEDGER);
+    let (code, _, complaint) = report(&files, &[]);
+    assert_eq!(code, 4, "{complaint}");
+    assert!(complaint.contains("no gateway has written it yet"), "{complaint}");
+    let path = files.path("state/seats.json");
+    let keeper = Keeper::open(Some(&path), now());
+    let october = Timestamp(1_792_843_200); // 2026-10-24 12:00 UTC
+    let november = Timestamp(1_795_262_400); // 2026-11-21 12:00 UTC
+    for (app, who, at, over) in [
+        ("desk", "ada", october, Over::Report),
+        ("desk", "bob", october, Over::Report),
+        ("desk", "eve", october, Over::Report),
+        ("desk", "ada", november, Over::Report),
+        ("calling", "ada", october, Over::Refuse),
+        ("calling", "bob", Timestamp(october.0 + 900), Over::Refuse),
+        ("calling", "eve", Timestamp(october.0 + 900), Over::Refuse),
+        ("calling", "eve", Timestamp(october.0 + 901), Over::Refuse),
+        ("calling", "ada", november, Over::Refuse),
+    ] {
+        keeper.ledger().take(&claim(app, who, at, over));
+    }
+    keeper.write();
+    let (code, out, complaint) = report(&files, &["--month", "2026-10"]);
+    let expected = "\
+Tenant  App      Month     Named    Peak  Peak at           Time zone      Without a seat
+------  -------  -------  ------  ------  ----------------  -------------  ---------------
+acme    calling  2026-10  2 of 2  1 of 5  2026-10-24 13:00  Europe/London  2 named refused
+acme    desk     2026-10  3 of 2  3 of 5  2026-10-24 13:00  Europe/London  1 named let in
+";
+    assert_eq!((code, out.as_str()), (1, expected), "{complaint}");
+    let (code, out, _) = report(&files, &["--month", "2026-11", "--format", "json"]);
+    let shown: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, shown["rows"].as_array().unwrap().len()), (0, 2), "{out}");
+    assert_eq!(shown["rows"][1]["concurrent"]["peak_at"], "2026-11-21 12:00");
+    let (code, out, _) = report(&files, &["--month", "2025-01"]);
+    assert_eq!((code, out.as_str()), (0, "nobody is known to have had a seat in 2025-01\n"));
+    assert_eq!(report(&files, &["--month", "November"]).0, 2);
+}
