@@ -134,18 +134,27 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
         let mut members = Map::new();
-        let mut folded = HashSet::new();
         while let Some(name) = access.next_key::<String>()? {
-            if self.strictness.names == Names::Caseless && !folded.insert(caseless(&name)) {
-                return Err(A::Error::custom("a member occurs twice but for case"));
-            }
             let value = access.next_value_seed(inner)?;
             if members.insert(name, value).is_some() {
                 return Err(A::Error::custom("a member occurs twice"));
             }
         }
+        if self.strictness.names == Names::Caseless && occurs_twice_but_for_case(&members) {
+            return Err(A::Error::custom("a member occurs twice but for case"));
+        }
         Ok(Value::Object(members))
     }
+}
+
+fn occurs_twice_but_for_case(members: &Map<String, Value>) -> bool {
+    // Plain small letters are never equal but for case; most names are nothing else.
+    let is_plain = |name: &String| name.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
+    if members.keys().all(is_plain) {
+        return false;
+    }
+    let mut seen = HashSet::with_capacity(members.len());
+    !members.keys().all(|name| seen.insert(caseless(name)))
 }
 
 #[cfg(test)]

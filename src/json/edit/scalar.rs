@@ -50,6 +50,14 @@ impl Text {
             if self.step == TextStep::Plain && byte == b'"' {
                 return Ok((used, true));
             }
+            if self.step == TextStep::Plain && !byte.is_ascii() {
+                // Many at once; the one that is cut off or wrong is left to be looked at byte by byte.
+                let whole = whole_characters(input.get(used - 1..).unwrap_or_default());
+                if whole > 0 {
+                    used += whole - 1;
+                    continue;
+                }
+            }
             self.step = self.step.next(byte)?;
         }
     }
@@ -122,6 +130,15 @@ fn plain(input: &[u8]) -> usize {
     }
     let is_special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\' | 0x80..);
     run + rest.iter().position(is_special).unwrap_or(rest.len())
+}
+
+/// How many of the first bytes are whole characters beyond ASCII.
+fn whole_characters(input: &[u8]) -> usize {
+    let run = input.iter().position(u8::is_ascii).unwrap_or(input.len());
+    match str::from_utf8(input.get(..run).unwrap_or_default()) {
+        Ok(text) => text.len(),
+        Err(fault) => fault.valid_up_to(),
+    }
 }
 
 /// A number after its first byte.
