@@ -11,7 +11,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::record::Recorder;
-use super::transform::Passing;
+use super::transform::{self, Passing};
 use crate::authorize::{Permit, TokenHandling};
 use crate::headers::{self, Origin};
 use crate::plumbing::Limits;
@@ -42,7 +42,11 @@ pub(super) async fn forward(
         parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     parts.uri = target(&parts.uri, permit.target())?;
+    let edits = permit.edits().cloned();
     dress(&mut parts.headers, permit, origin, recorder.request_id());
+    if edits.is_some() {
+        transform::prepare(&mut parts.headers);
+    }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
 
@@ -56,7 +60,10 @@ pub(super) async fn forward(
     if is_odd || headers::clean_response(response.headers_mut()).is_err() {
         return Err(Rejection::UpstreamBroken);
     }
-    Ok(response.map(Passing::AsItComes))
+    match edits {
+        Some(edits) => transform::carry_out(response, &edits).await,
+        None => Ok(response.map(Passing::AsItComes)),
+    }
 }
 
 /// Says who is calling and for whom, over whatever the client said.

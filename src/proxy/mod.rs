@@ -15,7 +15,6 @@ mod record;
 mod respond;
 mod server;
 mod taking;
-#[allow(dead_code, reason = "no permit asks for it yet")]
 mod transform;
 
 pub use plane::Plane;
