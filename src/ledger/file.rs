@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,19 @@ pub(super) fn write(path: &Path, kept: &[Kept]) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Which version of the file is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    inode: u64,
+    bytes: u64,
+    changed: (i64, i64),
+}
+
+pub(super) fn version(path: &Path) -> Option<Version> {
+    let found = fs::metadata(path).ok()?;
+    Some(Version { inode: found.ino(), bytes: found.len(), changed: (found.mtime(), found.mtime_nsec()) })
+}
+
 /// `seats.json` → `seats.json.WORD`.
 pub(super) fn beside(path: &Path, word: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -128,19 +141,17 @@ pub(super) fn decode(text: &str) -> Result<Vec<Kept>, String> {
 }
 
 fn book_row(kept: &Kept) -> BookRow {
-    let Current { seats, zone, latest, month, named, present, peak, tally, past } = &kept.current;
+    let current = &kept.current;
     let people = |ids: &[PersonId]| ids.iter().map(ToString::to_string).collect();
-    let holders = u32::try_from(named.len()).unwrap_or(u32::MAX);
-    let running = Summary { named: holders, peak: *peak, seats: *seats, tally: *tally };
     BookRow {
         tenant: kept.tenant.to_string(),
         app: kept.app.to_string(),
-        time_zone: zone.name().to_owned(),
-        latest: latest.0,
-        running: month_row(*month, running),
-        named_people: people(named),
-        present_people: people(present),
-        past: past.iter().map(|(month, summary)| month_row(*month, *summary)).collect(),
+        time_zone: current.zone.name().to_owned(),
+        latest: current.latest.0,
+        running: month_row(current.month, current.summary()),
+        named_people: people(&current.named),
+        present_people: people(&current.present),
+        past: current.past.iter().map(|(month, summary)| month_row(*month, *summary)).collect(),
     }
 }
 

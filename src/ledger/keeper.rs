@@ -1,14 +1,15 @@
 //! Who keeps the books: reads the file at the start, writes it while the gateway runs and when it ends.
 //!
 //! A file that can't be read stops nobody from working: it is set aside, that is said, and the count begins at nothing.
-//! What can't be set aside isn't written over either.
+//! What can't be set aside isn't written over either. What another gateway wrote meanwhile, one that is about to end while
+//! this one begins, is taken in before it is written over.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::file::{self, Unread};
+use super::file::{self, Unread, Version};
 use super::{Kept, Ledger};
 use crate::request::Timestamp;
 
@@ -20,12 +21,20 @@ const EVERY: Duration = Duration::from_secs(5);
 pub struct Keeper {
     ledger: Arc<Ledger>,
     file: Option<PathBuf>,
-    /// What became of the last attempt; and there is one at a time.
-    written: Mutex<Written>,
+    /// There is one attempt at a time.
+    last: Mutex<Last>,
+}
+
+/// What became of the last attempt to write.
+#[derive(Debug)]
+struct Last {
+    done: Done,
+    /// What the file was like after it.
+    version: Option<Version>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Written {
+enum Done {
     Yes,
     No,
 }
@@ -47,7 +56,8 @@ impl Keeper {
         };
         // So that a directory that can't be written to is told of at the start.
         ledger.dirty.store(true, std::sync::atomic::Ordering::Release);
-        let keeper = Self { ledger: Arc::new(ledger), file, written: Mutex::new(Written::Yes) };
+        let last = Last { done: Done::Yes, version: file.as_deref().and_then(file::version) };
+        let keeper = Self { ledger: Arc::new(ledger), file, last: Mutex::new(last) };
         keeper.write();
         Arc::new(keeper)
     }
@@ -74,23 +84,30 @@ impl Keeper {
     /// Writes the books now, if anything changed.
     pub fn write(&self) {
         let Some(path) = &self.file else { return };
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = file::version(path);
+        if found != last.version {
+            // What can't be read is nothing that could be lost.
+            self.ledger.merge(file::read(path).unwrap_or_default());
+            last.version = found;
+        }
         let Some(kept) = self.ledger.changed() else { return };
-        match file::write(path, &kept) {
+        let done = match file::write(path, &kept) {
             Ok(()) => {
-                if *written == Written::No {
+                if last.done == Done::No {
                     tracing::info!(file = %path.display(), "seats are written again");
                 }
-                *written = Written::Yes;
+                Done::Yes
             }
             Err(why) => {
                 self.ledger.not_written();
-                if *written == Written::Yes {
+                if last.done == Done::Yes {
                     tracing::warn!(file = %path.display(), %why, "seats can't be written: a restart would forget them");
                 }
-                *written = Written::No;
+                Done::No
             }
-        }
+        };
+        *last = Last { done, version: file::version(path) };
     }
 }
 

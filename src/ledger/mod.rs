@@ -1,8 +1,8 @@
 //! What is remembered across requests: who has a seat.
 //!
 //! The books are in memory, behind [`Ledger`], which is all that the rest of the program knows of; [`Keeper`] writes them
-//! to a file and reads them again after a restart. Each gateway counts on its own: several gateways before the same
-//! applications each give every seat once. How seats are counted is `seat`'s business.
+//! to a file and reads them again after a restart. Gateways that share a file know of each other's people after some
+//! seconds; others each give every seat once. How seats are counted is `seat`'s business.
 
 mod file;
 mod keeper;
@@ -60,14 +60,11 @@ impl Ledger {
 
     /// Gives the person a seat, or not. Quick: whoever is seated already costs two look-ups in a set.
     pub fn take(&self, claim: &SeatClaim) -> Seated {
-        let Some(book) = self.book(claim) else { return claim.seats.over.seated(Which::Named) };
-        let mut book = lock(&book);
-        let before = book.changes();
-        let seated = book.take(claim);
-        if book.changes() != before {
-            self.dirty.store(true, Ordering::Release);
+        let first = || Book::new(claim.seats, claim.zone.clone(), claim.at);
+        match self.book(&claim.tenant, &claim.app, first) {
+            Some(book) => self.noting(&book, |book| book.take(claim)),
+            None => claim.seats.over.seated(Which::Named),
         }
-        seated
     }
 
     /// What all books say at `now`, by tenant and app.
@@ -88,6 +85,35 @@ impl Ledger {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// Takes in what another gateway wrote; what it doesn't know yet is to be written again.
+    fn merge(&self, kept: Vec<Kept>) {
+        let known: HashMap<_, _> =
+            kept.iter().map(|own| ((own.tenant.clone(), own.app.clone()), own.current.named.len())).collect();
+        for Kept { tenant, app, current } in kept {
+            let first = || Book::new(current.seats, current.zone.clone(), current.latest);
+            if let Some(book) = self.book(&tenant, &app, first) {
+                self.noting(&book, |book| book.merge(&current));
+            }
+        }
+        let is_new = |(tenant, app, book): Shelved| {
+            known.get(&(tenant, app)).is_none_or(|holders| lock(&book).holders() > *holders)
+        };
+        if self.all().into_iter().any(is_new) {
+            self.dirty.store(true, Ordering::Release);
+        }
+    }
+
+    /// Does something to a book, and notes whether that changed it.
+    fn noting<T>(&self, book: &Mutex<Book>, act: impl FnOnce(&mut Book) -> T) -> T {
+        let mut book = lock(book);
+        let before = book.changes();
+        let result = act(&mut book);
+        if book.changes() != before {
+            self.dirty.store(true, Ordering::Release);
+        }
+        result
+    }
+
     /// What must outlive the process, if it differs from what was asked for last.
     fn changed(&self) -> Option<Vec<Kept>> {
         self.dirty.swap(false, Ordering::AcqRel).then(|| self.kept())
@@ -106,6 +132,10 @@ impl Ledger {
             .map(|(tenant, app, book)| Kept { tenant, app, current: lock(&book).current() })
             .collect();
         kept.sort_by(|a, b| (&a.tenant, &a.app).cmp(&(&b.tenant, &b.app)));
+        for Kept { current, .. } in &mut kept {
+            current.named.sort_unstable();
+            current.present.sort_unstable();
+        }
         kept
     }
 
@@ -117,9 +147,14 @@ impl Ledger {
         books.iter().flat_map(of_tenant).collect()
     }
 
-    /// The book that a claim is written in; a new one where there is room for it.
-    fn book(&self, claim: &SeatClaim) -> Option<Arc<Mutex<Book>>> {
-        let find = |books: &Books| books.get(&claim.tenant)?.get(&claim.app).cloned();
+    /// The book of a tenant in an app; a new one where there is room for it.
+    fn book(
+        &self,
+        tenant: &Arc<str>,
+        app: &Arc<str>,
+        first: impl FnOnce() -> Book,
+    ) -> Option<Arc<Mutex<Book>>> {
+        let find = |books: &Books| books.get(tenant)?.get(app).cloned();
         let found = find(&self.books.read().unwrap_or_else(PoisonError::into_inner));
         if found.is_some() {
             return found;
@@ -131,8 +166,8 @@ impl Ledger {
         if books.values().map(HashMap::len).sum::<usize>() >= BOOKS_MAX {
             return None;
         }
-        let book = Arc::new(Mutex::new(Book::new(claim.seats, claim.zone.clone(), claim.at)));
-        books.entry(claim.tenant.clone()).or_default().insert(claim.app.clone(), book.clone());
+        let book = Arc::new(Mutex::new(first()));
+        books.entry(tenant.clone()).or_default().insert(app.clone(), book.clone());
         Some(book)
     }
 }

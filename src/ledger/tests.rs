@@ -71,14 +71,7 @@ fn the_books_outlive_the_process() {
     first.write();
     let before = first.ledger().kept();
     let second = Keeper::open(Some(&path), NOON);
-    let sorted = |mut kept: Vec<Kept>| {
-        kept.iter_mut().for_each(|own| {
-            own.current.named.sort();
-            own.current.present.sort();
-        });
-        kept
-    };
-    assert_eq!(sorted(second.ledger().kept()), sorted(before));
+    assert_eq!(second.ledger().kept(), before);
     assert_eq!(second.ledger().take(&claim("acme", "calling", "ada")), Seated::Held);
     assert_eq!(second.ledger().take(&claim("acme", "calling", "eve")), Seated::Refused(Which::Named));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -93,13 +86,16 @@ fn only_what_changed_is_written() {
     let keeper = Keeper::open(Some(&path), NOON);
     keeper.ledger().take(&claim("acme", "calling", "ada"));
     keeper.write();
-    fs::remove_file(&path).unwrap();
+    let before = file::version(&path);
     keeper.ledger().take(&claim("acme", "calling", "ada"));
     keeper.write();
-    assert!(!path.exists(), "who is seated changes nothing");
+    assert_eq!(file::version(&path), before, "who is seated changes nothing");
     keeper.ledger().take(&claim("acme", "calling", "bob"));
     keeper.write();
     assert_eq!(read(&path).unwrap()[0].current.named.len(), 2);
+    fs::remove_file(&path).unwrap();
+    keeper.write();
+    assert_eq!(read(&path).unwrap()[0].current.named.len(), 2, "what was removed is missed");
 }
 
 #[test]
@@ -142,4 +138,32 @@ fn a_place_that_cannot_be_written_is_counted_and_tried_again() {
     fs::remove_file(place.path().join("state")).unwrap();
     keeper.write();
     assert_eq!(read(&path).unwrap()[0].current.named.len(), 1);
+}
+
+#[test]
+fn two_gateways_with_one_file_learn_of_each_other() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("seats.json");
+    let (ending, beginning) = (Keeper::open(Some(&path), NOON), Keeper::open(Some(&path), NOON));
+    ending.ledger().take(&claim("acme", "calling", "ada"));
+    ending.ledger().take(&claim("zen", "calling", "ada"));
+    beginning.ledger().take(&claim("acme", "calling", "bob"));
+    ending.write();
+    beginning.write();
+    let both = |who: u32| {
+        [("acme".to_owned(), "calling".to_owned(), who, who), ("zen".to_owned(), "calling".to_owned(), 1, 1)]
+    };
+    assert_eq!(used(beginning.ledger()), both(2));
+    assert_eq!(beginning.ledger().take(&claim("acme", "calling", "eve")), Seated::Refused(Which::Named));
+    ending.write();
+    assert_eq!(used(ending.ledger()), both(2));
+    beginning.write();
+    ending.write();
+    let settled = file::version(&path);
+    beginning.write();
+    ending.write();
+    assert_eq!(file::version(&path), settled, "nothing new, nothing written");
+    fs::write(&path, file::encode(&[])).unwrap();
+    ending.write();
+    assert_eq!(read(&path).unwrap().len(), 2, "what another has not known is written again");
 }

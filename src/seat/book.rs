@@ -154,6 +154,12 @@ impl Book {
         }
     }
 
+    /// How many people hold a named seat.
+    #[must_use]
+    pub fn holders(&self) -> usize {
+        self.named.len()
+    }
+
     /// How often anything changed that a restart must not forget.
     #[must_use]
     pub fn changes(&self) -> u64 {
@@ -213,6 +219,55 @@ impl Book {
         seated
     }
 
+    /// Takes in what another gateway wrote of the same tenant and app: everyone who has a seat there has one here. The number
+    /// of seats stays what it is here.
+    pub fn merge(&mut self, other: &Current) {
+        let before = self.measure();
+        if other.month > self.month {
+            self.past.insert(self.month, self.summary());
+            self.begin(other.month);
+        }
+        for (month, summary) in &other.past {
+            self.past.entry(*month).or_insert(*summary);
+        }
+        if other.month < self.month {
+            self.past.entry(other.month).or_insert_with(|| other.summary());
+        } else {
+            self.merge_month(other);
+        }
+        self.past.remove(&self.month);
+        while self.past.len() > PAST_MONTHS {
+            self.past.pop_first();
+        }
+        if self.measure() != before {
+            self.changes += 1;
+        }
+    }
+
+    fn merge_month(&mut self, other: &Current) {
+        if window(other.latest) > window(self.latest) {
+            self.present.clear();
+            self.latest = other.latest;
+        }
+        if window(other.latest) == window(self.latest) {
+            other.present.iter().for_each(|own| remember(&mut self.present, *own));
+        }
+        other.named.iter().for_each(|own| remember(&mut self.named, *own));
+        self.tally = self.tally.highest(other.tally);
+        let present = Peak { people: number(&self.present), at: Timestamp(window(self.latest) * WINDOW_S) };
+        for peak in [other.peak, present] {
+            if peak.people > self.peak.people {
+                self.peak = peak;
+            }
+        }
+    }
+
+    /// What a merge can make more of.
+    fn measure(&self) -> (Month, u64, usize, usize, Peak, Tally, usize) {
+        let window = window(self.latest);
+        (self.month, window, self.named.len(), self.present.len(), self.peak, self.tally, self.past.len())
+    }
+
     /// What the book says at `now`.
     pub fn standing(&mut self, now: Timestamp) -> Standing {
         self.roll(now);
@@ -247,11 +302,16 @@ impl Book {
             while self.past.len() > PAST_MONTHS {
                 self.past.pop_first();
             }
-            self.month = month;
-            self.named.clear();
-            self.peak = Peak::default();
-            self.tally = Tally::default();
+            self.begin(month);
         }
+    }
+
+    fn begin(&mut self, month: Month) {
+        self.month = month;
+        self.named.clear();
+        self.present.clear();
+        self.peak = Peak::default();
+        self.tally = Tally::default();
     }
 
     fn summary(&self) -> Summary {
@@ -266,7 +326,26 @@ impl Book {
     }
 }
 
+impl Current {
+    /// What the running month has come to.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let named = u32::try_from(self.named.len()).unwrap_or(u32::MAX);
+        Summary { named, peak: self.peak, seats: self.seats, tally: self.tally }
+    }
+}
+
 impl Tally {
+    /// The higher of each: what two counted may be the same.
+    fn highest(self, other: Self) -> Self {
+        Self {
+            named_reported: self.named_reported.max(other.named_reported),
+            named_refused: self.named_refused.max(other.named_refused),
+            concurrent_reported: self.concurrent_reported.max(other.concurrent_reported),
+            concurrent_refused: self.concurrent_refused.max(other.concurrent_refused),
+        }
+    }
+
     /// How often, by number and by what followed.
     #[must_use]
     pub fn get(&self, seated: Seated) -> u64 {

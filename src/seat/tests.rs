@@ -140,6 +140,36 @@ proptest! {
     }
 
     #[test]
+    fn two_books_make_one_that_forgets_nobody(
+        ours in visits(), theirs in visits(), seats in any_seats()
+    ) {
+        let [mut ours, theirs] = [ours, theirs].map(|visits| {
+            let mut book = book(seats);
+            for (who, at) in visits {
+                book.take(&claim(who, at, seats));
+            }
+            book.current()
+        }).map(Book::resume);
+        let (left, right) = (ours.current(), theirs.current());
+        ours.merge(&theirs.current());
+        let merged = ours.current();
+        prop_assert_eq!(merged.month, left.month.max(right.month));
+        for part in [&left, &right] {
+            let here: HashSet<_> = merged.named.iter().collect();
+            if part.month == merged.month {
+                prop_assert!(part.named.iter().all(|own| here.contains(own)));
+                prop_assert!(merged.peak.people >= part.peak.people);
+            } else {
+                prop_assert!(merged.past.contains_key(&part.month));
+            }
+        }
+        prop_assert!(!merged.past.contains_key(&merged.month));
+        let changes = ours.changes();
+        ours.merge(&theirs.current());
+        prop_assert_eq!(ours.changes(), changes, "what is known changes nothing");
+    }
+
+    #[test]
     fn a_book_goes_on_where_it_was_left(visits in visits(), seats in any_seats(), cut in 0usize..60) {
         let mut whole = book(seats);
         let mut resumed = book(seats);
