@@ -5,37 +5,11 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::case::Case;
-use crate::json::Pattern;
+use crate::json::{Edits, Filter};
 use crate::policy::obligation::Residue;
 use crate::policy::socket::{SocketKind, SocketRules, Told};
-use crate::policy::{Access, Facts, RoleSet, holds_one};
+use crate::policy::{Access, Condition, Facts, RoleSet, holds_one};
 use crate::token::VerifiedToken;
-
-/// What is done to the JSON of an answer before the caller sees it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Edits {
-    /// What is hidden.
-    pub masks: Vec<Pattern>,
-    /// What is dropped.
-    pub filters: Vec<Filtered>,
-}
-
-impl Edits {
-    /// Whether there is nothing to be done.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.masks.is_empty() && self.filters.is_empty()
-    }
-}
-
-/// An array of which only some elements are passed on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Filtered {
-    /// Where it is.
-    pub items: Pattern,
-    /// Which elements stay.
-    pub keep: Residue,
-}
 
 /// What the connection becomes once the app agrees.
 #[derive(Clone, Debug, Default)]
@@ -68,12 +42,12 @@ impl Case<'_> {
         let own = &self.operation.obligations;
         let hidden = own.masks.iter().filter(|mask| !holds_one(self.app, &mask.unless, roles, facts));
         let masks = hidden.flat_map(|mask| mask.fields.iter().cloned()).collect();
-        let filtered = |filter: &crate::policy::obligation::Filter| {
-            let condition = crate::policy::Condition::Named(filter.keep);
-            let keep = Residue::of(&condition, &self.app.conditions, filter.of, facts);
-            Filtered { items: filter.items.clone(), keep }
-        };
-        Edits { masks, filters: own.filters.iter().map(filtered).collect() }
+        let filters = own.filters.iter().map(|filter| {
+            let condition = Condition::Named(filter.keep);
+            let residue = Residue::of(&condition, &self.app.conditions, filter.of, facts);
+            Filter { items: filter.items.clone(), keep: Arc::new(move |element| residue.keeps(element)) }
+        });
+        Edits { masks, filters: filters.collect() }
     }
 
     /// What the connection becomes.

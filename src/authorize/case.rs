@@ -250,7 +250,8 @@ impl<'q> Case<'q> {
         permit.authorization = self.app.authorization;
         permit.supplied = supplied;
         permit.supplied.extend(injected);
-        permit.edits = Some(edits).filter(|edits| !edits.is_empty()).map(Arc::new);
+        let edited = !edits.masks.is_empty() || !edits.filters.is_empty();
+        permit.edits = edited.then(|| Arc::new(edits));
         permit.forgets = self.forgets(heard.tenant);
         permit.upgrade = self.upgrade(Some(heard.principal.token()), roles, Some(facts));
         Ok(permit)

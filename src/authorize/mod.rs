@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use self::ask::{Answer, Pending, Question};
-pub use self::carried::{Edits, Filtered, Opening, Upgrade};
+pub use self::carried::{Opening, Upgrade};
 pub use self::evidence::{Effect, Evidence, Judged, Verdict};
 pub use self::needs::LookUpQuestion;
 pub use self::permit::{AssertedIdentity, Permit};

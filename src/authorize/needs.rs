@@ -1,5 +1,7 @@
 //! What must be found out, spelled out: questions that somebody outside can answer.
 
+use std::time::Duration;
+
 use http::{HeaderName, HeaderValue};
 
 use super::Question;
@@ -85,6 +87,8 @@ impl Case<'_> {
                 target: target.into(),
             },
             headers: self.told_of(tenant),
+            ttl: asked.ttl,
+            timeout: asked.timeout,
         })))
     }
 
@@ -130,4 +134,8 @@ pub struct LookUpQuestion {
     pub key: LookUpKey,
     /// What is told along with it: whose things are asked for.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How long an answer counts.
+    pub ttl: Duration,
+    /// How long to wait for one.
+    pub timeout: Duration,
 }

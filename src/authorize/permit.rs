@@ -8,10 +8,11 @@ use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 
 use super::TokenHandling;
-use super::carried::{Edits, Upgrade};
+use super::carried::Upgrade;
 use super::case::Case;
 use crate::fact::{Source, Value};
 use crate::identity::Principal;
+use crate::json::Edits;
 use crate::policy::lookup::Forget;
 use crate::policy::socket::TokenSource;
 use crate::policy::{Access, Facts, Granted, RoleSet, TenantRule};
@@ -84,10 +85,10 @@ impl Permit {
         self.edits.as_ref()
     }
 
-    /// The answers of the app that the request makes stale.
+    /// The answers of the app that the request makes stale; they are handed over once.
     #[must_use]
-    pub fn forgets(&self) -> &[Forget] {
-        &self.forgets
+    pub fn take_forgets(&mut self) -> Vec<Forget> {
+        std::mem::take(&mut self.forgets)
     }
 
     /// What the connection becomes.

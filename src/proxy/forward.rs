@@ -8,12 +8,13 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
+use super::answering::Received;
 use super::record::Recorder;
 use super::transform::{self, Passing};
 use crate::authorize::{Permit, TokenHandling};
 use crate::headers::{self, Origin};
+use crate::lookup::Forgetting;
 use crate::plumbing::Limits;
 use crate::rejection::Rejection;
 use crate::request::Malformed;
@@ -22,7 +23,7 @@ use crate::upstream::{BodyFault, BodyLimits, Failure, Obstacle, Outgoing, Upstre
 /// A request on its way out.
 pub(super) struct Outbound {
     pub(super) parts: Parts,
-    pub(super) body: Incoming,
+    pub(super) body: Received,
     pub(super) origin: Origin,
 }
 
@@ -30,19 +31,25 @@ pub(super) struct Outbound {
 pub(super) async fn forward(
     upstream: &Arc<Upstream>,
     limits: &Limits,
-    permit: Permit,
+    mut permit: Permit,
     outbound: Outbound,
     recorder: &mut Recorder,
 ) -> Result<Response<Passing>, Rejection> {
     let Outbound { mut parts, body, origin } = outbound;
     let bounds = BodyLimits { bytes: limits.body_bytes, timeout: limits.body_timeout };
-    let body = Outgoing::new(body, bounds).map_err(Failure::Client).map_err(reject)?;
+    let body = match body {
+        Received::Unread(body) => Outgoing::new(body, bounds).map_err(Failure::Client).map_err(reject)?,
+        Received::Read(bytes) if bytes.is_empty() => Outgoing::Empty,
+        Received::Read(bytes) => Outgoing::Whole(bytes),
+        Received::Gone => return Err(Rejection::Internal),
+    };
     // hyper sends no body of unknown length for a method that seldom has one, unless it is told to.
     if !body.is_empty() && body.size_hint().exact().is_none() {
         parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     parts.uri = target(&parts.uri, permit.target())?;
     let edits = permit.edits().cloned();
+    let stale = permit.take_forgets();
     dress(&mut parts.headers, permit, origin, recorder.request_id());
     if edits.is_some() {
         transform::prepare(&mut parts.headers);
@@ -53,7 +60,11 @@ pub(super) async fn forward(
     recorder.asked(upstream.name());
     let metrics = recorder.plane().metrics();
     let missed = |why: Obstacle| metrics.upstream_connect_failed(upstream.name(), why.as_str());
+    let forgetting = (!stale.is_empty()).then(|| Forgetting::new(recorder.plane().lookups().clone(), stale));
     let mut response = upstream.send(Request::from_parts(parts, body), missed).await.map_err(reject)?;
+    if let Some(write) = forgetting {
+        write.answered();
+    }
     recorder.upstream_answered();
     // Nobody asked to switch protocols, and there is no class of statuses from 600 up.
     let is_odd = response.status() == StatusCode::SWITCHING_PROTOCOLS || response.status().as_u16() >= 600;
@@ -70,6 +81,9 @@ pub(super) async fn forward(
 fn dress(headers: &mut HeaderMap, permit: Permit, origin: Origin, id: &HeaderValue) {
     if permit.authorization() == TokenHandling::Strip {
         headers.remove(AUTHORIZATION);
+    }
+    for name in permit.removed() {
+        headers.remove(name);
     }
     origin.write(headers);
     headers.insert(headers::REQUEST_ID, id.clone());

@@ -7,22 +7,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::SystemTime;
 
 use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
+use super::answering::{Answering, Readable, Received, now};
 use super::body::Body;
 use super::connection::Client;
 use super::forward::{Outbound, forward};
-use super::plane::Plane;
 use super::record::Recorder;
 use super::taking::Taking;
 use super::transform::Passing;
 use super::{inbound, respond};
-use crate::authorize::{Answer as Settled, Permit, Question, Ruling, authorize};
+use crate::authorize::authorize;
 use crate::rejection::Rejection;
-use crate::request::{CanonicalPath, Credential, Query, RequestView, Timestamp, read_host};
+use crate::request::{CanonicalPath, Credential, Query, RequestView, read_host};
 use crate::snapshot::Snapshot;
 use crate::token::DevTokens;
 
@@ -74,6 +73,7 @@ async fn serve(
     let upstreams = client.plane.upstreams(&snapshot);
     let (mut parts, body) = request.into_parts();
     let origin = inbound::receive(&mut parts, client, &snapshot)?;
+    let mut body = Received::Unread(body);
     let permit = {
         let host = read_host(parts.version, &parts.uri, &parts.headers)?;
         let view = RequestView {
@@ -84,61 +84,16 @@ async fn serve(
             headers: &parts.headers,
             client: origin.client,
         };
-        decide(&client.plane, &snapshot, &view, recorder).await?
+        let credential = Credential::read(view.headers)?;
+        let ruling = authorize(&snapshot, &view, credential, now());
+        let answering = Answering { plane: &client.plane, upstreams: &upstreams };
+        let readable = Readable { parts: &parts, limits: &snapshot.gateway.limits, body: &mut body };
+        let (permit, evidence) = answering.settle(ruling, &view, Some(readable)).await;
+        recorder.decided(evidence);
+        permit?
     };
     let upstream = upstreams.get(permit.upstream()).ok_or(Rejection::Internal)?;
     forward(upstream, &snapshot.gateway.limits, permit, Outbound { parts, body, origin }, recorder).await
-}
-
-/// Asks for a ruling, and answers its questions until there is one.
-async fn decide(
-    plane: &Plane,
-    snapshot: &Arc<Snapshot>,
-    view: &RequestView<'_>,
-    recorder: &mut Recorder,
-) -> Result<Permit, Rejection> {
-    let credential = Credential::read(view.headers)?;
-    let mut ruling = authorize(snapshot, view, credential, now());
-    loop {
-        match ruling {
-            Ruling::Permit(permit, evidence) => {
-                recorder.decided(evidence);
-                return Ok(permit);
-            }
-            Ruling::Refuse(rejection, evidence) => {
-                recorder.decided(evidence);
-                return Err(rejection);
-            }
-            Ruling::Ask(pending) => {
-                let mut answers = Vec::new();
-                for question in pending.questions() {
-                    answers.push(match question {
-                        Question::Verify { token } => verify(plane, snapshot, token).await?,
-                        // Nobody answers these yet; no rule can ask them either.
-                        Question::Body | Question::LookUp(_) | Question::Seat { .. } => {
-                            return Err(Rejection::Unanswered);
-                        }
-                    });
-                }
-                ruling = pending.settle(view, answers);
-            }
-        }
-    }
-}
-
-/// Checks a first-seen token's signature beside the requests, a few at a time.
-async fn verify(plane: &Plane, snapshot: &Arc<Snapshot>, token: &str) -> Result<Settled, Rejection> {
-    let turn = plane.checks.acquire().await.map_err(|_| Rejection::Internal)?;
-    let (snapshot, token) = (snapshot.clone(), token.to_owned());
-    let check = tokio::task::spawn_blocking(move || snapshot.verifier.verify(&token, now()));
-    let verified = check.await.map_err(|_| Rejection::Internal)?;
-    drop(turn);
-    Ok(Settled::Verified(verified))
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    Timestamp(since.map_or(0, |since| since.as_secs()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! a request's life, with `inbound`, `forward`, `respond` and `record` as its steps. It decides nothing itself, and
 //! it forwards nothing without a permit.
 
+mod answering;
 mod body;
 mod connection;
 mod forward;
@@ -9,7 +10,6 @@ mod handle;
 mod inbound;
 mod patience;
 mod plane;
-#[allow(dead_code, reason = "no permit asks for it yet")]
 mod reading;
 mod record;
 mod respond;

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::headers::Peer;
 use crate::ledger::Ledger;
+use crate::lookup::LookUps;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{Counted, Metrics};
 use crate::upstream::Upstreams;
@@ -19,6 +20,7 @@ use crate::upstream::Upstreams;
 pub struct Plane {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
+    lookups: Arc<LookUps>,
     ledger: Arc<Ledger>,
     upstreams: ArcSwap<Fitting>,
     requests: AtomicUsize,
@@ -49,8 +51,9 @@ impl Plane {
         Arc::new(Self {
             upstreams: ArcSwap::from_pointee(Fitting::new(&snapshot, None)),
             live,
-            metrics,
+            lookups: Arc::new(LookUps::new(metrics.clone())),
             ledger,
+            metrics,
             requests: AtomicUsize::new(0),
             connections: Mutex::default(),
             checks: Semaphore::new(cores),
@@ -68,9 +71,15 @@ impl Plane {
         &self.metrics
     }
 
-    /// Who has a seat.
+    /// What was asked of apps.
     #[must_use]
-    pub fn ledger(&self) -> &Ledger {
+    pub fn lookups(&self) -> &Arc<LookUps> {
+        &self.lookups
+    }
+
+    /// Who has a licence seat.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 

@@ -6,7 +6,6 @@
 //! sees.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -17,11 +16,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use serde_json::Value;
 
 use super::forward::reject;
-use crate::authorize::Edits;
-use crate::json::{self, Editor, Filter, media};
+use crate::json::{Editor, Edits, media};
 use crate::rejection::Rejection;
 use crate::upstream::{Answer, Failure};
 
@@ -89,7 +86,7 @@ pub(super) fn prepare(headers: &mut HeaderMap) {
 /// Edits an answer.
 pub(super) async fn carry_out(
     response: Response<Answer>,
-    edits: &Arc<Edits>,
+    edits: &Edits,
 ) -> Result<Response<Passing>, Rejection> {
     let (mut parts, mut answer) = response.into_parts();
     if matches!(parts.status, StatusCode::PARTIAL_CONTENT | StatusCode::IM_USED) {
@@ -102,7 +99,7 @@ pub(super) async fn carry_out(
     if media(&parts.headers).is_none() {
         return Err(Rejection::AnswerWithheld);
     }
-    let mut editor = Editor::new(&of_document(edits));
+    let mut editor = Editor::new(edits);
     let (mut out, mut read) = (Vec::new(), 0_usize);
     while read <= HELD_BYTES {
         let Some(frame) = answer.frame().await else {
@@ -121,17 +118,6 @@ pub(super) async fn carry_out(
     let first = Some(Bytes::from(out)).filter(|bytes| !bytes.is_empty());
     let editing = Editing { first, answer, editor, is_over: false };
     Ok(Response::from_parts(parts, Passing::Edited(Box::new(editing))))
-}
-
-/// The permit's edits, as the editor wants them.
-fn of_document(edits: &Arc<Edits>) -> json::Edits {
-    let filters = edits.filters.iter().enumerate().map(|(number, filter)| {
-        let (items, edits) = (filter.items.clone(), edits.clone());
-        let keep =
-            move |element: &Value| edits.filters.get(number).is_some_and(|own| own.keep.keeps(element));
-        Filter { items, keep: Arc::new(keep) }
-    });
-    json::Edits { masks: edits.masks.clone(), filters: filters.collect() }
 }
 
 /// What was said of the application's answer isn't true of the edited one, which is this caller's alone.

@@ -192,6 +192,7 @@ impl Metrics {
     /// Counts one ended request.
     pub fn observe(&self, outcome: &Outcome) {
         cache::record(self, outcome);
+        super::record_audit(outcome);
         // The status was sent before the answer broke off, so no status tells.
         if matches!(outcome.ending, Ending::UpstreamBroke | Ending::AnswerWithheld) {
             let upstream = outcome.upstream_name.as_deref();

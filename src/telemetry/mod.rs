@@ -1,6 +1,8 @@
 //! What scrapers and logs see. [`Metrics`] is a facade: no other module names the metrics crate. `log` sets the
-//! log up. Nothing here decides anything, and nothing on the request path calls the log.
+//! log up, and `audit` writes what the rules want on record. Nothing here decides anything, and on the request path only the
+//! record of a request that has ended calls the log.
 
+mod audit;
 mod cache;
 mod family;
 mod labels;
@@ -12,5 +14,6 @@ mod seats;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use audit::record as record_audit;
 pub use lookups::Hits;
 pub use metrics::{Counted, Metrics, MetricsError, Mode, Trigger};
