@@ -5,3 +5,4 @@ mod broken_upstreams;
 mod headers;
 mod lives;
 mod messages;
+mod transforms;

@@ -18,11 +18,14 @@ use super::{Client, PATIENCE, Response, eventually};
 
 /// What a test sets that no file says.
 type Change = Box<dyn FnOnce(&mut GatewayConfig)>;
+/// What a test makes of the compiled files.
+type Compiled = Box<dyn FnOnce(&mut Snapshot)>;
 
 /// What a test wants of its gateway.
 pub(crate) struct Setup {
     apps: Vec<(String, Vec<SocketAddr>)>,
     changes: Vec<Change>,
+    compiled: Vec<Compiled>,
     drain: Duration,
     workers: usize,
 }
@@ -64,6 +67,11 @@ impl Setup {
 
     pub(crate) fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
+        self
+    }
+
+    pub(crate) fn compiled(mut self, change: impl FnOnce(&mut Snapshot) + 'static) -> Self {
+        self.compiled.push(Box::new(change));
         self
     }
 
@@ -117,6 +125,9 @@ impl Setup {
         for change in self.changes.drain(..) {
             change(&mut snapshot.gateway);
         }
+        for change in self.compiled.drain(..) {
+            change(&mut snapshot);
+        }
         snapshot
     }
 
@@ -145,7 +156,7 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn setup() -> Setup {
-        Setup { apps: Vec::new(), changes: Vec::new(), drain: PATIENCE, workers: 1 }
+        Setup { apps: Vec::new(), changes: Vec::new(), compiled: Vec::new(), drain: PATIENCE, workers: 1 }
     }
 
     /// The `Authorization` line of a caller with these roles.
