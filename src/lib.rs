@@ -70,13 +70,15 @@
 //!   its `exp` (`tokens`).
 //! - A development token is refused by whatever `run` serves, whatever is configured (`dev`, `tokens`).
 //! - Every request ends in exactly one outcome, also one whose client left (`forwarding::lives`).
+//! - Where a tenant refuses people without a seat, no more hold one than there are; a refusal spends none, and a clock that is
+//!   put back frees none (`seat`).
 //! - No limit is optional, and no buffer grows without a bound (`forwarding::bodies`, `config::gateway`).
 //! - Unknown keys, and what this version can't enforce, are errors (`policy::mistakes`).
 //!
 //! # Absent, on purpose
 //! No forbid rules and no order between rules. No mode that lets a request pass because something failed. No expression
 //! language: conditions are three words, so that they can be analysed exactly. Look-ups, obligations (narrow, mask, filter,
-//! body, inject), socket events, seats and TLS on the listener are not here yet; a file that needs them is refused.
+//! body, inject), socket events and TLS on the listener are not here yet; a file that needs them is refused.
 
 pub mod request;
 pub mod zone;
