@@ -65,6 +65,8 @@
 //!   (`policy::prefixes`).
 //! - Grants only add up: holding one role more never takes access away (`policy::properties`).
 //! - What was judged is what is forwarded; what can be read in two ways is refused (`request`, `forwarding::messages`).
+//! - A body that a rule reads is forwarded byte for byte (`forwarding::reading`).
+//! - An answer that should be edited and can't be read is not passed on (`json::edit`, `forwarding::transforms`).
 //! - Nothing that a client sends sets, hides or shadows an identity header (`forwarding::headers`).
 //! - A token is judged only by the issuer that it names; a remembered one dies with its key, its issuer's configuration and
 //!   its `exp` (`tokens`).

@@ -258,7 +258,7 @@ fn record(number: usize) -> String {
     write!(
         text,
         "{{\"own\":{},\"n\":{number},\"secret\":\"S3CRET\",\"text\":\"{}\"}}",
-        number % 2 == 0,
+        number.is_multiple_of(2),
         "x".repeat(400)
     )
     .unwrap();
