@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use gatewarden::config::{Carried, FileKind, SourceFile, Sources, compile};
+use gatewarden::ledger::Ledger;
 use gatewarden::plumbing::{GatewayConfig, Limits, Scheme};
 use gatewarden::proxy::{Plane, Running, Server};
 use gatewarden::request::Timestamp;
@@ -26,6 +27,7 @@ pub(crate) struct Setup {
     apps: Vec<(String, Vec<SocketAddr>)>,
     changes: Vec<Change>,
     compiled: Vec<Compiled>,
+    tenant: &'static str,
     drain: Duration,
     workers: usize,
 }
@@ -58,6 +60,12 @@ impl Setup {
 
     pub(crate) fn trusting(self, nets: &'static str) -> Self {
         self.change(|config| config.trusted_proxies.push(nets.parse().unwrap()))
+    }
+
+    /// What the row of the one tenant says besides.
+    pub(crate) fn tenant(mut self, row: &'static str) -> Self {
+        self.tenant = row;
+        self
     }
 
     pub(crate) fn drain(mut self, drain: Duration) -> Self {
@@ -104,7 +112,8 @@ impl Setup {
             ));
         }
         let apps: Vec<_> = self.apps.iter().map(|(name, _)| name).collect();
-        let tenants = format!("[tenant.default]\nids = [\"default\"]\napps = {apps:?}\n");
+        let row = &self.tenant;
+        let tenants = format!("[tenant.default]\n{row}\nids = [\"default\"]\napps = {apps:?}\n");
         files.push(file(FileKind::Tenants, "rules/tenants.toml", tenants));
         files.push(file(FileKind::Gateway, "gateway.toml", gateway));
         Sources { files, hash: "test".to_owned() }
@@ -135,10 +144,11 @@ impl Setup {
         let keys = Signer::from_seed(&[7; 32], "test").unwrap();
         let live = Arc::new(Live::new(self.snapshot(&keys)));
         let metrics = Arc::new(Metrics::new(Mode::Run).unwrap());
-        let plane = Plane::new(live, metrics.clone(), Arc::default());
+        let ledger = Arc::<Ledger>::default();
+        let plane = Plane::new(live, metrics.clone(), ledger.clone());
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let running = server.start(&plane, self.workers, self.drain).unwrap();
-        Gateway { address: running.address(), running: Some(running), metrics, keys }
+        Gateway { address: running.address(), running: Some(running), metrics, ledger, keys }
     }
 }
 
@@ -151,18 +161,31 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     running: Option<Running>,
     metrics: Arc<Metrics>,
+    pub(crate) ledger: Arc<Ledger>,
     keys: Signer,
 }
 
 impl Gateway {
     pub(crate) fn setup() -> Setup {
-        Setup { apps: Vec::new(), changes: Vec::new(), compiled: Vec::new(), drain: PATIENCE, workers: 1 }
+        Setup {
+            apps: Vec::new(),
+            changes: Vec::new(),
+            compiled: Vec::new(),
+            tenant: "",
+            drain: PATIENCE,
+            workers: 1,
+        }
     }
 
     /// The `Authorization` line of a caller with these roles.
     pub(crate) fn token(&self, roles: &[&str]) -> String {
+        self.token_of("ada", roles)
+    }
+
+    /// The `Authorization` line of this caller.
+    pub(crate) fn token_of(&self, subject: &str, roles: &[&str]) -> String {
         let claims = json!({
-            "iss": "https://sso.test", "aud": "api", "sub": "ada", "roles": roles,
+            "iss": "https://sso.test", "aud": "api", "sub": subject, "roles": roles,
             "iat": now().0, "exp": now().0 + 300,
         });
         format!("Authorization: Bearer {}", self.keys.sign(&claims).unwrap())
