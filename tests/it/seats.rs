@@ -93,6 +93,11 @@ fn seats_that_refuse_are_not_the_last_that_is_said() {
     let own_table = "[tenant.acme]\nids = [\"1\"]\napps = [\"desk\"]\n[tenant.acme.seats]\nnamed = 1\nover = \"refuse\"\n";
     assert!(tenants(own_table).unwrap_err().contains("GW1005"));
     tenants(&last.replace("refuse", "report")).unwrap();
+    let zone = "[tenant.acme]\nids = [\"1\"]\napps = [\"desk\"]\ntime-zone = \"Europe/London\"\n";
+    assert!(
+        tenants(zone).unwrap_err().contains("write `time-zone` above `apps`"),
+        "days and hours are rules too"
+    );
     let first = "[tenant.acme]\nseats = { named = 1, over = \"refuse\" }\nids = [\"1\"]\napps = [\"desk\"]\n";
     for end in 0..=first.len() {
         if let Ok(snapshot) = tenants(&first[..end]) {
