@@ -5,6 +5,7 @@ use crate::authorize::{Evidence, Judged, Permit};
 use crate::fact::Source;
 use crate::policy::lookup::LookedUp;
 use crate::policy::{App, Condition, Facts, Operand, Truth};
+use crate::seat::{Over, Which};
 use crate::snapshot::Snapshot;
 
 /// What apps answered about themselves, and the body if it was read.
@@ -49,6 +50,7 @@ pub fn carried(snapshot: &Snapshot, permit: &Permit, evidence: &Evidence) -> Vec
             steps.push(step(format!("of {items} only what meets `{condition}` is passed on")));
         }
     }
+    steps.extend(evidence.judged.as_ref().and_then(seat).map(step));
     for (name, value) in permit.supplied() {
         steps.push(step(format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))));
     }
@@ -56,6 +58,21 @@ pub fn carried(snapshot: &Snapshot, permit: &Permit, evidence: &Evidence) -> Vec
         steps.push(step(format!("on record: {name} = {value}")));
     }
     steps
+}
+
+/// The licence seat that was asked for.
+fn seat(judged: &Judged) -> Option<String> {
+    judged.known.seated(judged.operation.app)?;
+    let tenant = judged.tenant.as_ref()?;
+    let seats = tenant.seats();
+    let of = |which: Which| Some(format!("{} {}", seats.limit(which)?, which.as_str()));
+    let numbers: Vec<_> = Which::ALL.into_iter().filter_map(of).collect();
+    let there_are = match (numbers.is_empty(), seats.over) {
+        (true, _) => "counted, never over".to_owned(),
+        (false, Over::Report) => format!("{}; whoever is over is reported", numbers.join(", ")),
+        (false, Over::Refuse) => format!("{}; whoever is over is refused", numbers.join(", ")),
+    };
+    Some(format!("a licence seat of {} is taken ({there_are})", tenant.name))
 }
 
 fn conditions_of_filters(snapshot: &Snapshot, evidence: &Evidence) -> Vec<String> {

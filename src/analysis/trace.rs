@@ -302,8 +302,15 @@ pub fn written(app: &App, leaf: &Leaf) -> String {
 }
 
 fn values(leaf: &Leaf, facts: &Facts<'_>) -> String {
-    let shown =
-        |value: Option<Value<'_>>| value.map_or_else(|| "unknown".to_owned(), |value| value.to_string());
+    let shown = |value: Option<Value<'_>>| match value {
+        None => "unknown".to_owned(),
+        // As the tenant's clocks show it: days and hours are compared there.
+        Some(Value::Time(moment)) => {
+            let there = moment.zone.datetime(moment.at).strftime("%Y-%m-%d %H:%M");
+            format!("{} {there} {}", moment.weekday(), moment.zone.name())
+        }
+        Some(value) => value.to_string(),
+    };
     let right = match &leaf.operand {
         Operand::Fact(index) => shown(facts.get(*index)),
         Operand::Literal(literal) => literal.to_string(),
