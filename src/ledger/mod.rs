@@ -20,7 +20,7 @@ use crate::request::Timestamp;
 use crate::seat::{Book, Current, SeatClaim, Seated, Seating, Which};
 
 /// Most books: tenants times apps, those of a year ago included.
-const BOOKS_MAX: usize = 10_000;
+const BOOKS_MAX: usize = 100_000;
 
 /// The books of all tenants and apps.
 #[derive(Debug, Default)]

@@ -58,6 +58,8 @@ fn every_key_is_read() {
         address = "0.0.0.0:9902"
         [telemetry]
         log = "json"
+        [ledger]
+        file = "state/seats.json"
         [issuers.entra]
         kind     = "entra"
         audience = ["api://gatewarden"]
@@ -95,6 +97,7 @@ fn every_key_is_read() {
     assert_eq!(config.rules, PathBuf::from("etc/permissions"));
     assert_eq!(config.listen.workers, Some(4));
     assert_eq!((config.trusted_proxies.len(), config.log), (2, LogFormat::Json));
+    assert_eq!(config.ledger, Some(PathBuf::from("etc/state/seats.json")));
     let [entra, sso, third] = &config.issuers[..] else { panic!("{:?}", config.issuers) };
     assert_eq!((&*entra.issuer, &*entra.algorithms), (ENTRA_ISSUER, &["RS256".to_owned()][..]));
     assert_eq!(sso.keys, KeySource::File("etc/keys/sso.json".into()));
@@ -186,4 +189,12 @@ fn a_secret_is_named_and_never_told() {
     mistakes(&with("{ file = \"a\", env = \"A\" }"), &["comes from one place"]);
     mistakes(&with("{ file = \"\" }"), &["names nothing"]);
     mistakes(&with("{ value = \"hunter2\" }"), &["unknown key `value`", "comes from one place"]);
+}
+
+#[test]
+fn a_ledger_is_a_file() {
+    assert_eq!(good("").ledger, None);
+    mistakes("ledger.file = \"state/\"", &["names no file"]);
+    mistakes("ledger.flie = \"seats.json\"", &["did you mean `file`?"]);
+    mistakes("ledger = \"seats.json\"", &["expected a table"]);
 }
