@@ -75,7 +75,7 @@ fn an_application_that_is_down_is_told_from_a_gateway_that_refuses() {
 }
 
 /// Runs only where promtool is.
-fn promtool(text: &str) {
+pub(crate) fn promtool(text: &str) {
     let spawned = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

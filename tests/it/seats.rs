@@ -15,6 +15,7 @@ use gatewarden::snapshot::Snapshot;
 use gatewarden::zone::Zone;
 use serde_json::Value;
 
+use crate::metrics::promtool;
 use crate::process::{FREE_PORTS, Files, Process, RULES};
 use crate::support::{Gateway, Upstream};
 
@@ -171,6 +172,7 @@ fn a_gateway_goes_on_counting_after_a_restart() {
     ] {
         assert!(metrics.lines().any(|own| own == line), "{line} not in\n{metrics}");
     }
+    promtool(&metrics);
     assert_eq!(process.admin("POST /seats", &[]).status, 405);
     process.signal("TERM");
     assert_eq!(process.end(), 0);
