@@ -50,3 +50,12 @@ pub struct Outcome {
     /// The rule set's revision that judged it.
     pub revision: u64,
 }
+
+/// What stands for the method in the outcome of a socket's event.
+pub const EVENT_METHOD: &str = "EMIT";
+
+/// Whether an outcome's method is that of a socket's event: no request has it.
+#[must_use]
+pub fn is_event(method: &Method) -> bool {
+    method.as_str() == EVENT_METHOD
+}

@@ -180,6 +180,12 @@ pub struct Limits {
     pub upstream_idle_timeout: Duration,
     /// Verified tokens that are remembered, per worker.
     pub cached_tokens: usize,
+    /// Open sockets: WebSockets, and Socket.IO sessions over whatever transport.
+    pub sockets: usize,
+    /// Bytes of one message of a client on a socket.
+    pub socket_message_bytes: usize,
+    /// Packets of a client on a socket, per second and kept up.
+    pub socket_packets_per_second: usize,
 }
 
 impl Default for Limits {
@@ -201,6 +207,9 @@ impl Default for Limits {
             upstream_idle_connections: 64,
             upstream_idle_timeout: Duration::from_secs(30),
             cached_tokens: 10_000,
+            sockets: 10_000,
+            socket_message_bytes: 1024 * KIB,
+            socket_packets_per_second: 100,
         }
     }
 }

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 
 use crate::request::Malformed;
+use crate::socket::handshake::Fault;
 use crate::token::TokenError;
 
 pub use crate::identity::PrincipalError;
@@ -46,6 +47,8 @@ pub enum Rejection {
     FieldNotPermitted,
     /// Every licence seat is taken.
     NoSeat,
+    /// Not how a socket is opened or used.
+    Socket(Fault),
     /// The body is longer than the limit.
     BodyTooLarge,
     /// The client sent its request too slowly.
@@ -118,7 +121,7 @@ impl Rejection {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(Malformed::TargetTooLong) => StatusCode::URI_TOO_LONG,
-            Self::Malformed(_) | Self::ClientLeft => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::Socket(_) | Self::ClientLeft => StatusCode::BAD_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Token(TokenError::KeysUnavailable)
@@ -156,6 +159,7 @@ impl Rejection {
             Self::UnsupportedBody => "unsupported-body",
             Self::FieldNotPermitted => "field-not-permitted",
             Self::NoSeat => "no-licence-seat",
+            Self::Socket(_) => "bad-socket",
             Self::BodyTooLarge => "body-too-large",
             Self::ClientTooSlow => "request-timeout",
             Self::ClientLeft => "client-left",
@@ -206,6 +210,7 @@ impl Rejection {
             Self::UnsupportedBody => "the request body must be JSON, not compressed".into(),
             Self::FieldNotPermitted => "the request body has a field that may not be set here".into(),
             Self::NoSeat => "every licence seat is taken".into(),
+            Self::Socket(fault) => fault.to_string(),
             Self::BodyTooLarge => "the request body is too large".into(),
             Self::ClientTooSlow => "the request took too long to arrive".into(),
             Self::ClientLeft => "the request broke off".into(),
@@ -250,6 +255,12 @@ impl Rejection {
 impl From<Malformed> for Rejection {
     fn from(why: Malformed) -> Self {
         Self::Malformed(why)
+    }
+}
+
+impl From<Fault> for Rejection {
+    fn from(why: Fault) -> Self {
+        Self::Socket(why)
     }
 }
 

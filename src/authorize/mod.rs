@@ -6,7 +6,6 @@
 
 mod ask;
 mod carried;
-mod carry;
 mod case;
 mod evidence;
 mod needs;
@@ -89,6 +88,16 @@ pub fn event(
     let at = OperationRef { app: event.app, operation: *operation };
     let known = Known::of_body(event.payload.clone());
     judge(snapshot, opening, Course::of_event(at, caller.clone(), known, now)).ruling(snapshot)
+}
+
+/// Rules again on the request that opened a socket, by the rules of now and for the caller whose token was verified then.
+pub fn reopen(
+    snapshot: &Arc<Snapshot>,
+    opening: &RequestView<'_>,
+    caller: &Arc<VerifiedToken>,
+    now: Timestamp,
+) -> Ruling {
+    judge(snapshot, opening, Course::of_request(Shown::Verified(caller.clone()), now)).ruling(snapshot)
 }
 
 /// An event that a client sends on a socket.
@@ -239,7 +248,7 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, mut course: Course) -> 
         match case.judge(&course.shown, &mut course.known, &mut evidence) {
             Step::Permit(permit) => {
                 evidence.knows(course.known);
-                return Judgement::Permit(*permit, evidence);
+                return Judgement::Permit(permit, evidence);
             }
             Step::Refuse(rejection) => {
                 let verdict = Verdict { effect: Effect::Deny, reason: rejection.reason() };

@@ -12,7 +12,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::handle::handle;
 use super::patience::{Clock, Times, watch};
@@ -43,8 +43,12 @@ pub(super) struct Client {
     pub(super) scheme: &'static str,
     /// The answers that wait for the client, on HTTP/2.
     pub(super) waiting: Option<Arc<Waiting>>,
+    /// Whether the gateway drains. A socket lives on when its connection has left HTTP behind, and watches for itself.
+    pub(super) phase: watch::Receiver<Phase>,
     served: AtomicU64,
     _seat: Seat,
+    /// Held as long as the connection is open, whatever is spoken on it.
+    _open: mpsc::Sender<()>,
 }
 
 /// A connection that was let in.
@@ -53,11 +57,13 @@ pub(super) struct Arrival {
     pub(super) plane: Arc<Plane>,
     pub(super) peer: Peer,
     pub(super) seat: Seat,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) open: mpsc::Sender<()>,
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(arrival: Arrival, limits: &Limits, phase: watch::Receiver<Phase>) {
-    let Arrival { stream, plane, peer, seat } = arrival;
+pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
+    let Arrival { stream, plane, peer, seat, phase, open } = arrival;
     let mut drained = phase.clone();
     let protocol = tokio::select! {
         biased;
@@ -67,8 +73,16 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits, phase: watch::Recei
     let Ok(Ok(protocol)) = protocol else { return };
     let waiting = matches!(protocol, Protocol::Http2).then(Arc::<Waiting>::default);
     let served = AtomicU64::new(0);
-    let client =
-        Arc::new(Client { plane, peer, scheme: "http", waiting: waiting.clone(), served, _seat: seat });
+    let client = Arc::new(Client {
+        plane,
+        peer,
+        scheme: "http",
+        waiting: waiting.clone(),
+        phase: phase.clone(),
+        served,
+        _seat: seat,
+        _open: open,
+    });
     let counted = client.clone();
     let most = limits.requests_per_connection;
     let service = service_fn(move |request| {
@@ -90,8 +104,8 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits, phase: watch::Recei
     let is_used_up = || counted.served.load(Ordering::Relaxed) >= most;
     match protocol {
         Protocol::Http1 => {
-            let connection = http1(limits, clock).serve_connection(io, service);
-            drive(pin!(connection), http1::Connection::graceful_shutdown, is_used_up, phase).await;
+            let connection = http1(limits, clock).serve_connection(io, service).with_upgrades();
+            drive(pin!(connection), http1::UpgradeableConnection::graceful_shutdown, is_used_up, phase).await;
         }
         Protocol::Http2 => {
             let connection = pin!(http2(limits).serve_connection(io, service));

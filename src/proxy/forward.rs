@@ -18,7 +18,7 @@ use crate::lookup::Forgetting;
 use crate::plumbing::Limits;
 use crate::rejection::Rejection;
 use crate::request::Malformed;
-use crate::upstream::{BodyFault, BodyLimits, Failure, Obstacle, Outgoing, Upstream};
+use crate::upstream::{Answer, BodyFault, BodyLimits, Failure, Obstacle, Outgoing, Upstream};
 
 /// A request on its way out.
 pub(super) struct Outbound {
@@ -47,34 +47,51 @@ pub(super) async fn forward(
     if !body.is_empty() && body.size_hint().exact().is_none() {
         parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    parts.uri = target(&parts.uri, permit.target())?;
     let edits = permit.edits().cloned();
     let stale = permit.take_forgets();
-    dress(&mut parts.headers, permit, origin, recorder.request_id());
+    make_ready(&mut parts, permit, origin, recorder)?;
     if edits.is_some() {
         transform::prepare(&mut parts.headers);
     }
-    parts.version = Version::HTTP_11;
-    parts.extensions.clear();
 
     recorder.asked(upstream.name());
     let metrics = recorder.plane().metrics();
     let missed = |why: Obstacle| metrics.upstream_connect_failed(upstream.name(), why.as_str());
     let forgetting = (!stale.is_empty()).then(|| Forgetting::new(recorder.plane().lookups().clone(), stale));
-    let mut response = upstream.send(Request::from_parts(parts, body), missed).await.map_err(reject)?;
+    let response = upstream.send(Request::from_parts(parts, body), missed).await.map_err(reject)?;
     if let Some(write) = forgetting {
         write.answered();
     }
     recorder.upstream_answered();
+    let response = clean(response)?;
+    match edits {
+        Some(edits) => transform::carry_out(response, &edits).await,
+        None => Ok(response.map(Passing::AsItComes)),
+    }
+}
+
+/// Makes a head what the upstream is to receive.
+pub(super) fn make_ready(
+    parts: &mut Parts,
+    permit: Permit,
+    origin: Origin,
+    recorder: &Recorder,
+) -> Result<(), Rejection> {
+    parts.uri = target(&parts.uri, permit.target())?;
+    dress(&mut parts.headers, permit, origin, recorder.request_id());
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    Ok(())
+}
+
+/// Makes an answer's head fit to be passed on.
+pub(super) fn clean(mut response: Response<Answer>) -> Result<Response<Answer>, Rejection> {
     // Nobody asked to switch protocols, and there is no class of statuses from 600 up.
     let is_odd = response.status() == StatusCode::SWITCHING_PROTOCOLS || response.status().as_u16() >= 600;
     if is_odd || headers::clean_response(response.headers_mut()).is_err() {
         return Err(Rejection::UpstreamBroken);
     }
-    match edits {
-        Some(edits) => transform::carry_out(response, &edits).await,
-        None => Ok(response.map(Passing::AsItComes)),
-    }
+    Ok(response)
 }
 
 /// Says who is calling and for whom, over whatever the client said.

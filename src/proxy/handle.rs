@@ -16,10 +16,12 @@ use super::body::Body;
 use super::connection::Client;
 use super::forward::{Outbound, forward};
 use super::record::Recorder;
+use super::socketio::Visit;
 use super::taking::Taking;
 use super::transform::Passing;
-use super::{inbound, respond};
-use crate::authorize::authorize;
+use super::upgrade::{Asking, Wish};
+use super::{inbound, respond, socketio, upgrade};
+use crate::authorize::{Upgrade, authorize};
 use crate::rejection::Rejection;
 use crate::request::{CanonicalPath, Credential, Query, RequestView, read_host};
 use crate::snapshot::Snapshot;
@@ -62,7 +64,7 @@ async fn unwinding<T>(
 }
 
 async fn serve(
-    client: &Client,
+    client: &Arc<Client>,
     snapshot: Arc<Snapshot>,
     request: Request<Incoming>,
     recorder: &mut Recorder,
@@ -72,6 +74,7 @@ async fn serve(
     }
     let upstreams = client.plane.upstreams(&snapshot);
     let (mut parts, body) = request.into_parts();
+    let wish = Wish::take(&mut parts);
     let origin = inbound::receive(&mut parts, client, &snapshot)?;
     let mut body = Received::Unread(body);
     let permit = {
@@ -93,7 +96,21 @@ async fn serve(
         permit?
     };
     let upstream = upstreams.get(permit.upstream()).ok_or(Rejection::Internal)?;
-    forward(upstream, &snapshot.gateway.limits, permit, Outbound { parts, body, origin }, recorder).await
+    let outbound = Outbound { parts, body, origin };
+    let asking = Asking { client, snapshot: &snapshot, upstream };
+    // What is no plain request is seldom and large: boxed, so that not every request is moved about with room for it.
+    match (permit.upgrade().clone(), wish) {
+        (Upgrade::SocketIo(opening), wish) => {
+            let visit = Visit { wish, opening, permit, outbound };
+            Box::pin(socketio::serve(asking, visit, recorder)).await
+        }
+        (Upgrade::WebSocket, Some(wish)) => {
+            Box::pin(upgrade::tunnel(asking, wish, permit, outbound, recorder)).await
+        }
+        (Upgrade::WebSocket | Upgrade::None, _) => {
+            forward(upstream, &snapshot.gateway.limits, permit, outbound, recorder).await
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The plane that carries requests: `server` accepts and drains, `connection` speaks HTTP on one of them, `handle` is
-//! a request's life, with `inbound`, `forward`, `respond` and `record` as its steps. It decides nothing itself, and
+//! a request's life, with `inbound`, `forward`, `respond` and `record` as its steps; `upgrade` and `socketio` carry what is
+//! no request any more. It decides nothing itself, and
 //! it forwards nothing without a permit.
 
 mod answering;
@@ -14,8 +15,10 @@ mod reading;
 mod record;
 mod respond;
 mod server;
+mod socketio;
 mod taking;
 mod transform;
+mod upgrade;
 
 pub use plane::Plane;
 pub use server::{Running, Server};

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
+use super::socketio::Sockets;
 use crate::headers::Peer;
 use crate::ledger::Ledger;
 use crate::lookup::LookUps;
@@ -27,6 +28,8 @@ pub struct Plane {
     connections: Mutex<Connections>,
     /// Signature checks that may run at once; the rest wait, and never in a request's way.
     pub(super) checks: Semaphore,
+    /// The sockets that are open.
+    pub(super) sockets: Sockets,
 }
 
 /// The upstreams that a snapshot's indices point into.
@@ -57,6 +60,7 @@ impl Plane {
             requests: AtomicUsize::new(0),
             connections: Mutex::default(),
             checks: Semaphore::new(cores),
+            sockets: Sockets::new(),
         })
     }
 

@@ -10,7 +10,7 @@ use uuid::fmt::Hyphenated;
 use uuid::{NoContext, Uuid};
 
 use super::plane::{Plane, Slot};
-use crate::outcome::{Ending, Evidence, Outcome};
+use crate::outcome::{EVENT_METHOD, Ending, Evidence, Outcome};
 
 /// The status that is written down for a client that left before it had an answer.
 const CLIENT_LEFT: u16 = 499;
@@ -45,6 +45,13 @@ impl Recorder {
         Self(Box::new(Record { outcome, started: Instant::now(), asked: None, slot }))
     }
 
+    /// The record of a socket's event.
+    pub(super) fn of_event(slot: Slot) -> Self {
+        let mut recorder = Self::new(slot, &Method::GET);
+        recorder.0.outcome.method = Method::from_bytes(EVENT_METHOD.as_bytes()).ok();
+        recorder
+    }
+
     pub(super) fn plane(&self) -> &Arc<Plane> {
         &self.0.slot.plane
     }
@@ -74,6 +81,16 @@ impl Recorder {
     pub(super) fn decided(&mut self, evidence: Evidence) {
         self.0.outcome.evidence = evidence;
         self.0.outcome.deciding = self.0.started.elapsed();
+    }
+
+    /// What the decision rested on.
+    pub(super) fn evidence(&self) -> &Evidence {
+        &self.0.outcome.evidence
+    }
+
+    /// The rule set that judged.
+    pub(super) fn revision(&self) -> u64 {
+        self.0.outcome.revision
     }
 
     pub(super) fn asked(&mut self, upstream: &Arc<str>) {

@@ -25,6 +25,15 @@ struct Problem<'p> {
     status: u16,
     detail: &'p str,
     request_id: &'p str,
+    /// What Engine.IO calls it, where it is spoken.
+    #[serde(flatten)]
+    engine: Option<Engine>,
+}
+
+#[derive(Serialize)]
+struct Engine {
+    code: u8,
+    message: String,
 }
 
 /// An upstream's answer, already cleaned.
@@ -62,6 +71,10 @@ pub(super) fn refused(
         status: status.as_u16(),
         detail: &rejection.detail(),
         request_id: recorder.request_id_text(),
+        engine: match rejection {
+            Rejection::Socket(fault) => Some(Engine { code: fault.code(), message: fault.to_string() }),
+            _ => None,
+        },
     });
     let problem = Bytes::from(problem.unwrap_or_default());
     let is_head = recorder.method() == Some(&Method::HEAD);

@@ -156,12 +156,9 @@ impl Worker {
         }
         // Not the snapshot itself: a connection may outlive many of them.
         let limits = snapshot.gateway.limits.clone();
-        let arrival = Arrival { stream, plane: self.plane.clone(), peer, seat };
-        let phase = self.phase.clone();
-        tokio::spawn(async move {
-            connection::serve(arrival, &limits, phase).await;
-            drop(open);
-        });
+        let (plane, phase) = (self.plane.clone(), self.phase.clone());
+        let arrival = Arrival { stream, plane, peer, seat, phase, open };
+        tokio::spawn(async move { connection::serve(arrival, &limits).await });
     }
 }
 
@@ -174,7 +171,9 @@ fn is_peers(error: &io::Error) -> bool {
 async fn sweep(plane: Arc<Plane>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        let timeout = plane.load().gateway.limits.upstream_idle_timeout;
-        upstream::sweep(timeout, Instant::now());
+        let (snapshot, now) = (plane.load(), Instant::now());
+        upstream::sweep(snapshot.gateway.limits.upstream_idle_timeout, now);
+        plane.sockets.sweep(now);
+        plane.sockets.announce(snapshot.revision);
     }
 }

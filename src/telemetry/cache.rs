@@ -16,7 +16,7 @@ use prometheus::{Histogram, IntCounter};
 use super::family::{Family, NoSeries, Seconds};
 use super::labels::{Bounded, NONE, OTHER, UNPROVEN, Value};
 use super::metrics::Metrics;
-use crate::outcome::{Ending, Evidence, Outcome, Verdict};
+use crate::outcome::{Ending, Evidence, Outcome, Verdict, is_event};
 
 /// Slots of a thread's table: a power of two, more than a gateway's busy label sets.
 const SLOTS: usize = 2048;
@@ -222,6 +222,9 @@ fn unidentified(outcome: &Outcome) -> Option<&'static str> {
 
 /// The method from a closed list: a client can make up others.
 fn method(outcome: &Outcome) -> &'static str {
+    if outcome.method.as_ref().is_some_and(is_event) {
+        return "EMIT";
+    }
     match outcome.method {
         Some(Method::GET) => "GET",
         Some(Method::HEAD) => "HEAD",

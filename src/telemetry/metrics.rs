@@ -46,6 +46,7 @@ pub struct Metrics {
     jwks_keys: Family<IntGauge>,
     jwks_success: Family<IntGauge>,
     jwks_failures: Family<IntCounter>,
+    sockets: Family<IntGauge>,
     connections: IntGauge,
     connections_refused: Family<IntCounter>,
     in_flight: IntGauge,
@@ -153,6 +154,7 @@ impl Metrics {
             jwks_keys: made.family(JWKS_KEYS)?,
             jwks_success: made.family(JWKS_SUCCESS)?,
             jwks_failures: made.family(JWKS_FAILURES)?,
+            sockets: made.family(SOCKETS)?,
             connections: made.gauge(CONNECTIONS)?,
             connections_refused: made.family(CONNECTIONS_REFUSED)?,
             in_flight: made.gauge(IN_FLIGHT)?,
@@ -205,6 +207,14 @@ impl Metrics {
     pub fn connection(&self) -> Counted {
         self.connections.inc();
         Counted(self.connections.clone())
+    }
+
+    /// An open socket of this app, for as long as the result lives.
+    pub fn socket(&self, app: &str) -> Option<Counted> {
+        let app = self.labels.apps.value(Some(app), super::labels::NONE);
+        let gauge = self.sockets.get(&[app.as_str()]).ok()?;
+        gauge.inc();
+        Some(Counted(gauge))
     }
 
     /// A connection was closed unheard, because of this limit.
@@ -464,6 +474,11 @@ const JWKS_FAILURES: Spec = spec(
     "gatewarden_jwks_refresh_failures_total",
     "Attempts to fetch an issuer's keys that failed.",
     &["issuer"],
+);
+const SOCKETS: Spec = spec(
+    "gatewarden_sockets",
+    "Open sockets: WebSockets, and Socket.IO sessions over whatever transport.",
+    &["app"],
 );
 const CONNECTIONS: Spec = spec("gatewarden_connections", "Open client connections.", &[]);
 const CONNECTIONS_REFUSED: Spec = spec(

@@ -18,7 +18,7 @@ pub enum Switched {
     /// The server switched.
     Yes(Box<Open>),
     /// It answered otherwise.
-    No(Response<Answer>),
+    No(Box<Response<Answer>>),
 }
 
 /// A connection that has left HTTP behind.
@@ -68,7 +68,7 @@ impl Upstream {
             };
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let answer = |incoming| Answer::new(incoming, lease, None, patience);
-                return Ok(Switched::No(response.map(answer)));
+                return Ok(Switched::No(Box::new(response.map(answer))));
             }
             let upgraded = hyper::upgrade::on(&mut response).await.map_err(|_| Failure::Broken)?;
             let (pipe, read) = Pipe::new(upgraded).ok_or(Failure::Broken)?;

@@ -5,5 +5,3 @@ mod broken_upstreams;
 mod headers;
 mod lives;
 mod messages;
-mod reading;
-mod transforms;

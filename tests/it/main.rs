@@ -22,5 +22,6 @@ mod readme;
 mod reload;
 mod run_cli;
 mod seats;
+mod sockets;
 mod support;
 mod tokens;

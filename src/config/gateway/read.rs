@@ -184,13 +184,15 @@ impl Reader<'_> {
         let mut limits = Limits::default();
         let Some(table) = node.and_then(|node| node.table(self.diagnostics)) else { return limits };
         let mut fields = Fields::new(table);
-        let counts: [(&'static str, &mut usize, usize); 6] = [
+        let counts: [(&'static str, &mut usize, usize); 8] = [
             ("connections", &mut limits.connections, 1_000_000),
             ("connections-per-client", &mut limits.connections_per_client, 1_000_000),
             ("requests", &mut limits.requests, 1_000_000),
             ("headers", &mut limits.headers, 1_000),
             ("upstream-idle-connections", &mut limits.upstream_idle_connections, 10_000),
             ("cached-tokens", &mut limits.cached_tokens, 1_000_000),
+            ("sockets", &mut limits.sockets, 1_000_000),
+            ("socket-packets-per-second", &mut limits.socket_packets_per_second, 100_000),
         ];
         for (key, value, most) in counts {
             if let Some(node) = fields.take(key) {
@@ -203,6 +205,9 @@ impl Reader<'_> {
             let bytes = self.size(fields.take(key), 8 << 10, 1 << 20);
             *value = bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(*value);
         }
+        let message = self.size(fields.take("socket-message"), 1 << 10, 1 << 26);
+        let message = message.and_then(|bytes| usize::try_from(bytes).ok());
+        limits.socket_message_bytes = message.unwrap_or(limits.socket_message_bytes);
         limits.body_bytes = self.size(fields.take("body"), 0, 1 << 40).unwrap_or(limits.body_bytes);
         let rule_body = self.size(fields.take("rule-body"), 1 << 10, 1 << 20);
         limits.rule_body_bytes = rule_body.unwrap_or(limits.rule_body_bytes);

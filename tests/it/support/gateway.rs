@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use gatewarden::config::{Carried, FileKind, SourceFile, Sources, compile};
-use gatewarden::ledger::Ledger;
 use gatewarden::plumbing::{GatewayConfig, Limits, Scheme};
 use gatewarden::proxy::{Plane, Running, Server};
 use gatewarden::request::Timestamp;
@@ -18,18 +17,15 @@ use serde_json::json;
 use super::{Client, PATIENCE, Response, eventually};
 
 /// What a test sets that no file says.
-type Change = Box<dyn FnOnce(&mut GatewayConfig)>;
-/// What a test makes of the compiled files.
-type Compiled = Box<dyn FnOnce(&mut Snapshot)>;
+type Change = Box<dyn FnOnce(&mut Snapshot)>;
 
 /// What a test wants of its gateway.
 pub(crate) struct Setup {
     apps: Vec<(String, Vec<SocketAddr>)>,
     changes: Vec<Change>,
-    compiled: Vec<Compiled>,
-    tenant: &'static str,
     drain: Duration,
     workers: usize,
+    leeway: u64,
 }
 
 impl Setup {
@@ -62,12 +58,6 @@ impl Setup {
         self.change(|config| config.trusted_proxies.push(nets.parse().unwrap()))
     }
 
-    /// What the row of the one tenant says besides.
-    pub(crate) fn tenant(mut self, row: &'static str) -> Self {
-        self.tenant = row;
-        self
-    }
-
     pub(crate) fn drain(mut self, drain: Duration) -> Self {
         self.drain = drain;
         self
@@ -78,12 +68,18 @@ impl Setup {
         self
     }
 
-    pub(crate) fn compiled(mut self, change: impl FnOnce(&mut Snapshot) + 'static) -> Self {
-        self.compiled.push(Box::new(change));
+    /// How far clocks may differ.
+    pub(crate) fn leeway(mut self, seconds: u64) -> Self {
+        self.leeway = seconds;
         self
     }
 
-    fn change(mut self, change: impl FnOnce(&mut GatewayConfig) + 'static) -> Self {
+    fn change(self, change: impl FnOnce(&mut GatewayConfig) + 'static) -> Self {
+        self.alter(|snapshot| change(&mut snapshot.gateway))
+    }
+
+    /// What no file can say.
+    pub(crate) fn alter(mut self, change: impl FnOnce(&mut Snapshot) + 'static) -> Self {
         self.changes.push(Box::new(change));
         self
     }
@@ -94,6 +90,7 @@ impl Setup {
             "[issuers.test]\nkind = \"oidc\"\nissuer = \"https://sso.test\"\naudience = [\"api\"]\n\
              algorithms = [\"EdDSA\"]\njwks = \"keys.json\"\n"
                 .to_owned();
+        gateway += &format!("leeway = \"{}s\"\n", self.leeway);
         let mut files = Vec::new();
         for (name, servers) in &self.apps {
             let servers: Vec<_> = servers.iter().map(|server| format!("http://{server}")).collect();
@@ -107,13 +104,13 @@ impl Setup {
                 format!(
                     "app = \"{name}\"\nowns = [\"/{name}\"]\nissuer = \"test\"\nroles = \"token.roles\"\n\
                      tenant = \"default\"\npublic = {public:?}\n[facts.token]\nroles = \"set\"\n\
-                     [resource.things]\nuse = {guarded:?}\n[role.user]\nuse = [\"things\"]\n"
+                     [resource.things]\nuse = {guarded:?}\n[resource.more]\nuse = [\"PUT /{name}/more\"]\n\
+                     [role.user]\nuse = [\"things\"]\n[role.boss]\nuse = [\"things\", \"more\"]\n"
                 ),
             ));
         }
         let apps: Vec<_> = self.apps.iter().map(|(name, _)| name).collect();
-        let row = &self.tenant;
-        let tenants = format!("[tenant.default]\n{row}\nids = [\"default\"]\napps = {apps:?}\n");
+        let tenants = format!("[tenant.default]\nids = [\"default\"]\napps = {apps:?}\n");
         files.push(file(FileKind::Tenants, "rules/tenants.toml", tenants));
         files.push(file(FileKind::Gateway, "gateway.toml", gateway));
         Sources { files, hash: "test".to_owned() }
@@ -132,9 +129,6 @@ impl Setup {
             upstream.read_timeout = PATIENCE;
         }
         for change in self.changes.drain(..) {
-            change(&mut snapshot.gateway);
-        }
-        for change in self.compiled.drain(..) {
             change(&mut snapshot);
         }
         snapshot
@@ -144,11 +138,10 @@ impl Setup {
         let keys = Signer::from_seed(&[7; 32], "test").unwrap();
         let live = Arc::new(Live::new(self.snapshot(&keys)));
         let metrics = Arc::new(Metrics::new(Mode::Run).unwrap());
-        let ledger = Arc::<Ledger>::default();
-        let plane = Plane::new(live, metrics.clone(), ledger.clone());
+        let plane = Plane::new(live, metrics.clone(), Arc::default());
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let running = server.start(&plane, self.workers, self.drain).unwrap();
-        Gateway { address: running.address(), running: Some(running), metrics, ledger, keys }
+        Gateway { address: running.address(), running: Some(running), metrics, keys }
     }
 }
 
@@ -161,32 +154,24 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     running: Option<Running>,
     metrics: Arc<Metrics>,
-    pub(crate) ledger: Arc<Ledger>,
     keys: Signer,
 }
 
 impl Gateway {
     pub(crate) fn setup() -> Setup {
-        Setup {
-            apps: Vec::new(),
-            changes: Vec::new(),
-            compiled: Vec::new(),
-            tenant: "",
-            drain: PATIENCE,
-            workers: 1,
-        }
+        Setup { apps: Vec::new(), changes: Vec::new(), drain: PATIENCE, workers: 1, leeway: 30 }
     }
 
     /// The `Authorization` line of a caller with these roles.
     pub(crate) fn token(&self, roles: &[&str]) -> String {
-        self.token_of("ada", roles)
+        self.token_for("ada", roles, 300)
     }
 
-    /// The `Authorization` line of this caller.
-    pub(crate) fn token_of(&self, subject: &str, roles: &[&str]) -> String {
+    /// The `Authorization` line of this caller, for so many seconds.
+    pub(crate) fn token_for(&self, sub: &str, roles: &[&str], seconds: u64) -> String {
         let claims = json!({
-            "iss": "https://sso.test", "aud": "api", "sub": subject, "roles": roles,
-            "iat": now().0, "exp": now().0 + 300,
+            "iss": "https://sso.test", "aud": "api", "sub": sub, "roles": roles,
+            "iat": now().0, "exp": now().0 + seconds,
         });
         format!("Authorization: Bearer {}", self.keys.sign(&claims).unwrap())
     }

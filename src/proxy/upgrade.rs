@@ -1,0 +1,233 @@
+//! Leaving HTTP behind: the opening of a WebSocket on both sides (RFC 6455 §4), each with a key of its own and without
+//! extensions, and the plain tunnel for sockets whose opening alone is judged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+
+use super::connection::Client;
+use super::forward::{Outbound, clean, make_ready, reject};
+use super::patience::Watched;
+use super::record::Recorder;
+use super::socketio::{Ended, Place, Standing, supervise};
+use super::transform::Passing;
+use crate::authorize::Permit;
+use crate::headers;
+use crate::rejection::Rejection;
+use crate::snapshot::Snapshot;
+use crate::socket::frame::{self, Boundary};
+use crate::socket::handshake::{accept_key, is_key, key};
+use crate::upstream::{Obstacle, Open, Outgoing, Pipe, Server, Switched, Upstream};
+
+/// What both sides of an opening say.
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+/// The one version that there is.
+const VERSION: HeaderValue = HeaderValue::from_static("13");
+/// How long a client may take to be ready for what it asked for.
+const SWITCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a tunnel that are on their way in one direction.
+const TUNNEL_BYTES: usize = 2 * 1024;
+/// How long a closing side is listened to.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A client's stream that has left HTTP behind, and what was read of it already.
+pub(super) type ClientStream = (Watched<TcpStream>, Bytes);
+
+/// A client's wish to speak WebSocket, whose connection can be had.
+pub(super) struct Wish {
+    key: HeaderValue,
+    on: OnUpgrade,
+}
+
+impl Wish {
+    /// Takes the wish out of a request's head, before that is cleaned.
+    pub(super) fn take(parts: &mut Parts) -> Option<Self> {
+        if !parts.headers.contains_key(UPGRADE) {
+            return None;
+        }
+        let on = parts.extensions.remove::<OnUpgrade>()?;
+        let headers = &parts.headers;
+        let one = |name| {
+            let mut values = headers.get_all(name).iter();
+            values.next().filter(|_| values.next().is_none())
+        };
+        let is_meant = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+        let key = one(SEC_WEBSOCKET_KEY).filter(|key| is_key(key.as_bytes()))?;
+        let fits = parts.method == Method::GET
+            && parts.version == Version::HTTP_11
+            && one(UPGRADE).is_some_and(is_meant)
+            && one(SEC_WEBSOCKET_VERSION) == Some(&VERSION)
+            && names_upgrade(headers);
+        fits.then(|| Self { key: key.clone(), on })
+    }
+
+    /// The client's stream, once it was told that it may.
+    pub(super) async fn granted(self) -> Option<ClientStream> {
+        let upgraded = tokio::time::timeout(SWITCH_TIMEOUT, self.on).await.ok()?.ok()?;
+        let parts = upgraded.downcast::<TokioIo<Watched<TcpStream>>>().ok()?;
+        Some((parts.io.into_inner(), parts.read_buf))
+    }
+
+    /// Tells the client that it may.
+    pub(super) fn grant(&self, head: Response<()>) -> Response<Passing> {
+        let mut response = head.map(|()| Passing::Whole(None));
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, WEBSOCKET);
+        if let Ok(accept) = HeaderValue::try_from(accept_key(self.key.as_bytes())) {
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        response
+    }
+}
+
+/// Whether `Connection` has the option `upgrade`.
+fn names_upgrade(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|option| option.trim().eq_ignore_ascii_case("upgrade"))
+}
+
+/// What is asked of this module and of `socketio`.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) client: &'a Arc<Client>,
+    pub(super) snapshot: &'a Arc<Snapshot>,
+    pub(super) upstream: &'a Arc<Upstream>,
+}
+
+/// What an application said to a WebSocket's opening.
+pub(super) enum Opened {
+    Yes(Box<Open>),
+    /// Its own answer, such as a refusal.
+    No(Box<Response<Passing>>),
+}
+
+/// Opens a WebSocket to the upstream, or to `only` this server of it.
+pub(super) async fn open(
+    asking: Asking<'_>,
+    only: Option<&Arc<Server>>,
+    permit: Permit,
+    outbound: Outbound,
+    recorder: &mut Recorder,
+) -> Result<Opened, Rejection> {
+    let Outbound { mut parts, origin, .. } = outbound;
+    make_ready(&mut parts, permit, origin, recorder)?;
+    let mut random = [0; 16];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| Rejection::Internal)?;
+    let key = HeaderValue::try_from(key(random)).map_err(|_| Rejection::Internal)?;
+    let accept = accept_key(key.as_bytes());
+    parts.headers.remove(SEC_WEBSOCKET_EXTENSIONS);
+    parts.headers.insert(SEC_WEBSOCKET_KEY, key);
+    parts.headers.insert(SEC_WEBSOCKET_VERSION, VERSION);
+    parts.headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    parts.headers.insert(UPGRADE, WEBSOCKET);
+
+    let upstream = asking.upstream;
+    recorder.asked(upstream.name());
+    let metrics = recorder.plane().metrics();
+    let missed = |why: Obstacle| metrics.upstream_connect_failed(upstream.name(), why.as_str());
+    let request = Request::from_parts(parts, Outgoing::Empty);
+    let switched = upstream.switch(only, request, missed).await.map_err(reject)?;
+    recorder.upstream_answered();
+    match switched {
+        Switched::Yes(mut open) => {
+            let headers = open.response.headers_mut();
+            let is_sound = headers.get(SEC_WEBSOCKET_ACCEPT).is_some_and(|own| *own == accept)
+                && headers.get(UPGRADE).is_some_and(|own| own.as_bytes().eq_ignore_ascii_case(b"websocket"))
+                && !headers.contains_key(SEC_WEBSOCKET_EXTENSIONS);
+            if !is_sound || headers::clean_response(headers).is_err() {
+                return Err(Rejection::UpstreamBroken);
+            }
+            Ok(Opened::Yes(open))
+        }
+        Switched::No(response) => Ok(Opened::No(Box::new(clean(*response)?.map(Passing::AsItComes)))),
+    }
+}
+
+/// Opens a WebSocket and carries its bytes both ways, unread.
+pub(super) async fn tunnel(
+    asking: Asking<'_>,
+    wish: Wish,
+    permit: Permit,
+    outbound: Outbound,
+    recorder: &mut Recorder,
+) -> Result<Response<Passing>, Rejection> {
+    let standing = Standing::new(&outbound, None, recorder)?;
+    let place = Place::take(asking, standing.app(), outbound.origin.client)?;
+    let open = match open(asking, None, permit, outbound, recorder).await? {
+        Opened::Yes(open) => open,
+        Opened::No(answer) => return Ok(*answer),
+    };
+    let Open { response, pipe, read, .. } = *open;
+    let reply = wish.grant(response);
+    let client = asking.client.clone();
+    tokio::spawn(async move {
+        if let Some(stream) = wish.granted().await {
+            carry(client, standing, stream, (pipe, read)).await;
+        }
+        drop(place);
+    });
+    Ok(reply)
+}
+
+async fn carry(
+    client: Arc<Client>,
+    standing: Standing,
+    (near, near_read): ClientStream,
+    (far, far_read): (Pipe, Bytes),
+) {
+    let (near_in, mut near_out) = tokio::io::split(near);
+    let (far_in, mut far_out) = tokio::io::split(far);
+    let mut boundary = Boundary::default();
+    let end = {
+        let mut nowhere = Boundary::default();
+        tokio::select! {
+            biased;
+            end = supervise(&client, &standing) => Some(end),
+            () = pump(near_in, near_read, &mut far_out, &mut nowhere) => None,
+            () = pump(far_in, far_read, &mut near_out, &mut boundary) => None,
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, async {
+        // Between two frames of the server's one more can be said. In the middle of one, nothing can.
+        if let Some(Ended { code, reason }) = end.filter(|_| boundary.is_between()) {
+            let _ = near_out.write_all(&frame::close(code, reason)).await;
+        }
+        let _ = tokio::join!(near_out.shutdown(), far_out.shutdown());
+    })
+    .await;
+}
+
+/// Carries one direction to its end. The boundary is told of every byte that was written, at once: this may be ended at
+/// any time.
+async fn pump<R, W>(mut from: ReadHalf<R>, read: Bytes, to: &mut WriteHalf<W>, boundary: &mut Boundary)
+where
+    R: tokio::io::AsyncRead,
+    W: tokio::io::AsyncWrite,
+{
+    let mut buffer = [0; TUNNEL_BYTES];
+    let mut piece: &[u8] = &read;
+    loop {
+        while !piece.is_empty() {
+            let Ok(length @ 1..) = to.write(piece).await else { return };
+            let (written, rest) = piece.split_at_checked(length).unwrap_or((piece, &[]));
+            boundary.passed(written);
+            piece = rest;
+        }
+        match from.read(&mut buffer).await {
+            Ok(length @ 1..) => piece = buffer.get(..length).unwrap_or_default(),
+            _ => return,
+        }
+    }
+}
