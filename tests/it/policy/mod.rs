@@ -4,6 +4,7 @@
 mod mistakes;
 mod prefixes;
 mod properties;
+mod reference;
 mod rulings;
 mod tables;
 
