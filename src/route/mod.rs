@@ -12,7 +12,8 @@ use std::fmt;
 
 use http::Method;
 
-/// The methods that operations have. `HEAD` is judged as `GET`; no other method is ever forwarded.
+/// What operations begin with: the methods of HTTP, and `EMIT` for an event on a socket. `HEAD` is judged as `GET`; no
+/// other method is ever forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
     /// `GET` and `HEAD`.
@@ -27,10 +28,12 @@ pub enum Verb {
     Delete,
     /// `OPTIONS`.
     Options,
+    /// `EMIT`: an event that a client sends on a socket. No request's method is ever read as it.
+    Emit,
 }
 
 impl Verb {
-    /// Every verb.
+    /// Every verb that is a method of HTTP.
     pub const ALL: [Self; 6] = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete, Self::Options];
 
     /// The verb that a request's method is judged as. Methods are case-sensitive (RFC 9110 §9.1).
@@ -39,13 +42,13 @@ impl Verb {
         if *method == Method::HEAD { Some(Self::Get) } else { Self::parse(method.as_str()) }
     }
 
-    /// Reads a verb as rule files write it.
+    /// Reads a method's verb as rule files write it.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verb| verb.as_str() == word)
     }
 
-    /// The method's name.
+    /// Its word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -55,6 +58,7 @@ impl Verb {
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
             Self::Options => "OPTIONS",
+            Self::Emit => "EMIT",
         }
     }
 
@@ -70,6 +74,7 @@ impl Verb {
                 Self::Patch => vec![Method::PATCH],
                 Self::Delete => vec![Method::DELETE],
                 Self::Options => vec![Method::OPTIONS],
+                Self::Emit => Vec::new(),
             });
         }
         methods

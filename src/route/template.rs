@@ -1,4 +1,5 @@
-//! A path template: literal segments, `{name}` for one segment, `{name...}` for the rest of a path.
+//! A path template: literal segments, `{name}` for one segment, `{name...}` for the rest of a path. The name of a
+//! socket's event stands in the place of one, too; it matches no path.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -36,6 +37,7 @@ pub enum TemplateError {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Template {
     segments: Box<[Segment]>,
+    event: Option<Box<str>>,
 }
 
 impl Template {
@@ -44,7 +46,7 @@ impl Template {
         let rest = text.strip_prefix('/').ok_or(TemplateError::Path)?;
         let mut segments: Vec<Segment> = Vec::new();
         if rest.is_empty() {
-            return Ok(Self { segments: Box::default() });
+            return Ok(Self { segments: Box::default(), event: None });
         }
         for part in rest.split('/') {
             if matches!(segments.last(), Some(Segment::Rest(_))) {
@@ -56,7 +58,19 @@ impl Template {
             }
             segments.push(segment);
         }
-        Ok(Self { segments: segments.into() })
+        Ok(Self { segments: segments.into(), event: None })
+    }
+
+    /// The name of a socket's event: no path, and no parameters.
+    #[must_use]
+    pub fn event(name: &str) -> Self {
+        Self { segments: Box::default(), event: Some(name.into()) }
+    }
+
+    /// Whether it is the name of an event.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        self.event.is_some()
     }
 
     /// The segments.
@@ -68,7 +82,8 @@ impl Template {
     /// Whether two templates match the same paths, whatever their parameters are called.
     #[must_use]
     pub fn same_shape(&self, other: &Self) -> bool {
-        self.segments.len() == other.segments.len()
+        self.event == other.event
+            && self.segments.len() == other.segments.len()
             && self.segments.iter().zip(&other.segments).all(|pair| match pair {
                 (Segment::Literal(a), Segment::Literal(b)) => a == b,
                 (Segment::Parameter(_), Segment::Parameter(_)) | (Segment::Rest(_), Segment::Rest(_)) => true,
@@ -79,6 +94,9 @@ impl Template {
     /// Whether some path is matched by both templates, were each alone.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
+        if self.is_event() || other.is_event() {
+            return false;
+        }
         let mut pairs = (self.segments.iter(), other.segments.iter());
         loop {
             match (pairs.0.next(), pairs.1.next()) {
@@ -94,7 +112,8 @@ impl Template {
     /// Whether every path of this template lies below a prefix of literal segments.
     #[must_use]
     pub fn is_under(&self, prefix: &[Box<str>]) -> bool {
-        prefix.len() <= self.segments.len()
+        !self.is_event()
+            && prefix.len() <= self.segments.len()
             && prefix
                 .iter()
                 .zip(&self.segments)
@@ -133,6 +152,9 @@ impl Template {
     /// A path that it matches, for questions about the rules.
     #[must_use]
     pub fn example(&self) -> String {
+        if let Some(name) = &self.event {
+            return name.to_string();
+        }
         let mut path = String::new();
         for segment in &self.segments {
             path.push('/');
@@ -147,6 +169,9 @@ impl Template {
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.event {
+            return f.write_str(name);
+        }
         if self.segments.is_empty() {
             return f.write_str("/");
         }
