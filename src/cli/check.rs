@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::Exit;
+use super::hypothesis::now;
 use super::load::{Files, print, report, tell};
 use crate::config::diagnostic::{LineIndex, Severity};
 use crate::config::{Carried, Diagnostics, Sources, compile};
@@ -38,7 +39,7 @@ pub fn run(args: &Args) -> Exit {
             return Exit::refused(&why);
         }
     };
-    let outcome = compile(&sources, Carried::nothing());
+    let outcome = compile(&sources, Carried::nothing_at(now()));
     let (remarks, snapshot, exit) = match &outcome {
         Ok(compiled) => (&compiled.remarks, Some(&compiled.snapshot), Exit::Yes),
         Err(mistakes) => (mistakes, None, Exit::refused(mistakes)),

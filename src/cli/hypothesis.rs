@@ -382,7 +382,7 @@ fn claim(fact: &Fact, value: &str) -> Result<Value, String> {
     })
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
     Timestamp(since.map_or(0, |since| since.as_secs()))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Exit;
+use super::hypothesis::now;
 use crate::config::diagnostic::Style;
 use crate::config::{Carried, Diagnostics, SourceFile, Sources, compile};
 use crate::control::sources;
@@ -22,7 +23,7 @@ impl Files {
     /// Reads and compiles. What stands in the way is printed.
     pub(super) fn load(&self) -> Result<Arc<Snapshot>, Exit> {
         let sources = read(&self.config)?;
-        match compile(&sources, Carried::nothing()) {
+        match compile(&sources, Carried::nothing_at(now())) {
             Ok(compiled) => Ok(Arc::new(compiled.snapshot)),
             Err(why) => {
                 report(&why, &sources.files);

@@ -72,7 +72,7 @@ pub fn check_only(config: &Path) -> Exit {
         Ok(sources) => sources,
         Err(why) => return invalid(&NotLoaded { files: Vec::new(), why }),
     };
-    match compile(&sources, Carried::nothing()) {
+    match compile(&sources, Carried::nothing_at(now())) {
         Ok(_) => {
             let _ = writeln!(io::stdout(), "ok: {} files, {}", sources.files.len(), sources.hash);
             Exit::Yes

@@ -9,6 +9,7 @@ use super::raw::{self, Table};
 use super::rules::{self, Context};
 use super::{FileKind, Sources, gateway, tenants};
 use crate::plumbing::{GatewayConfig, IssuerConfig};
+use crate::request::Timestamp;
 use crate::snapshot::Snapshot;
 use crate::token::{Algorithm, CacheLimits, DevTokens, Issuer, KeyCell, Verifier};
 
@@ -19,6 +20,8 @@ pub struct Carried<'c> {
     pub previous: Option<&'c Snapshot>,
     /// Whose tokens count.
     pub trust: Trust,
+    /// When it is compiled, for grants that end: nothing is told of them without.
+    pub now: Option<Timestamp>,
 }
 
 /// Whose tokens count.
@@ -31,10 +34,16 @@ pub enum Trust {
 }
 
 impl Carried<'_> {
-    /// Nothing taken over.
+    /// Nothing taken over, at a moment.
+    #[must_use]
+    pub fn nothing_at(now: Timestamp) -> Self {
+        Self { now: Some(now), ..Self::nothing() }
+    }
+
+    /// Nothing taken over, at no time.
     #[must_use]
     pub fn nothing() -> Self {
-        Self { previous: None, trust: Trust::Configured }
+        Self { previous: None, trust: Trust::Configured, now: None }
     }
 }
 
@@ -64,7 +73,12 @@ pub fn compile(sources: &Sources, carried: Carried<'_>) -> Result<Compiled, Diag
         tables.iter().find(|(_, kind, ..)| *kind == FileKind::Tenants).map(|(_, _, table, _)| table);
     let tenants = tenants_table.map(|table| tenants::read(table, &mut diagnostics)).unwrap_or_default();
     let outline = tenants.outline();
-    let context = Context { issuers: &config.issuers, upstreams: &config.upstreams, directory: &outline };
+    let context = Context {
+        issuers: &config.issuers,
+        upstreams: &config.upstreams,
+        directory: &outline,
+        today: carried.now.and_then(day),
+    };
     let rule_files = tables.iter().filter(|(_, kind, ..)| *kind == FileKind::Rules);
     let drafts: Vec<_> = rule_files
         .clone()
@@ -105,6 +119,12 @@ pub fn compile(sources: &Sources, carried: Carried<'_>) -> Result<Compiled, Diag
         }
         _ => Err(diagnostics),
     }
+}
+
+/// The day that it is, anywhere.
+fn day(now: Timestamp) -> Option<jiff::civil::Date> {
+    let now = jiff::Timestamp::from_second(i64::try_from(now.0).ok()?).ok()?;
+    Some(now.to_zoned(jiff::tz::TimeZone::UTC).date())
 }
 
 fn read_gateway(sources: &Sources, diagnostics: &mut Diagnostics) -> GatewayConfig {

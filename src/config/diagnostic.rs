@@ -44,6 +44,10 @@ pub mod code {
     pub const CONDITION: Code = Code("GW1007");
     /// A route that can't be read.
     pub const ROUTE: Code = Code("GW1008");
+    /// A look-up that can't be asked.
+    pub const LOOK_UP: Code = Code("GW1009");
+    /// A socket that can't be opened, or an event that can't be sent on it.
+    pub const SOCKET: Code = Code("GW1010");
     /// A condition that isn't declared.
     pub const UNKNOWN_CONDITION: Code = Code("GW2001");
     /// A resource that isn't declared.
@@ -76,6 +80,12 @@ pub mod code {
     pub const STALE_READING: Code = Code("GW3006");
     /// Types that can't be compared.
     pub const TYPES: Code = Code("GW3007");
+    /// An obligation that can't be carried out as it is written.
+    pub const OBLIGATION: Code = Code("GW3008");
+    /// An operation that a rule refuses to everyone, or a rule that reaches nothing.
+    pub const UNREACHABLE: Code = Code("GW3009");
+    /// Routes that two apps claim and are judged under each.
+    pub const SHARED_ROUTES: Code = Code("GW3010");
     /// A tenant that the caller names, without a requirement that proves it.
     pub const UNPROVEN_TENANT: Code = Code("GW4001");
     /// A role without `only` where the acting tenant can be another's.
@@ -90,6 +100,10 @@ pub mod code {
     pub const CLIENT_STATED: Code = Code("GW4006");
     /// Keys are fetched where others could replace them.
     pub const PLAIN_KEYS: Code = Code("GW4007");
+    /// What the isolation of tenants reaches, and what it doesn't.
+    pub const ISOLATION: Code = Code("GW4008");
+    /// A grant that ends soon, or has ended.
+    pub const GRANT_ENDS: Code = Code("GW4009");
     /// A file or directory that can't be read.
     pub const UNREADABLE: Code = Code("GW9001");
 }

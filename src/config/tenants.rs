@@ -255,6 +255,7 @@ impl Draft<'_> {
             (Raw::Text(text, _), Type::Node) if crate::fact::is_node(text) => {
                 Some(Literal::Text(text.as_str().into()))
             }
+            (Raw::Text(text, _), Type::Time) => crate::fact::Mark::parse(text).map(Literal::Time),
             (Raw::Text(text, _), Type::Ip) => text.parse().ok().map(Literal::Ip),
             (Raw::Bool(value), Type::Bool) => Some(Literal::Bool(*value)),
             (Raw::Int(value), Type::Int) => Some(Literal::Int(*value)),

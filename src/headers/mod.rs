@@ -190,6 +190,21 @@ fn is_proxys_own(name: &str) -> bool {
         || name.contains('_')
 }
 
+/// Whether rules may set a header towards an app: none that frames or routes the message, says who calls, or is the
+/// gateway's own to make.
+#[must_use]
+pub fn may_be_set(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    !is_hop_by_hop(name)
+        && !is_proxys_own(name)
+        && !is_protected(name)
+        && !name.starts_with("x-forwarded-")
+        && !matches!(name, "traceparent" | "tracestate" | "cookie" | "range" | "accept-encoding")
+        && !name.starts_with("content-")
+        && !name.starts_with("if-")
+        && !name.starts_with("sec-")
+}
+
 /// `version-traceid-parentid-flags` of W3C Trace Context §3.2, without the forbidden all-zero ids.
 fn is_trace_parent(value: &[u8]) -> bool {
     let mut fields = value.split(|byte| *byte == b'-');

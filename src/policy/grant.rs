@@ -268,6 +268,8 @@ pub struct App {
     pub operations: Box<[Operation]>,
     /// The operations that are events of its socket, by name.
     pub events: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
+    /// The days after which grants end, and where each stands.
+    pub grants_end: Box<[(jiff::civil::Date, Arc<str>)]>,
     /// Features of a `[matrix]`, in its order; empty where the file has none.
     pub features: Box<[Box<str>]>,
 }

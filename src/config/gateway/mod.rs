@@ -6,5 +6,7 @@ mod read;
 mod tests;
 mod units;
 
+pub(super) use units::duration;
+
 pub use crate::plumbing::*;
 pub use read::read;

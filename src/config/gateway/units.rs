@@ -12,7 +12,7 @@ use super::{Place, Scheme, ServerAddress};
 use crate::request::{CanonicalPath, Host};
 
 /// `250ms`, `30s`, `5m`, `1h`: one whole number and one unit.
-pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(in super::super) fn duration(text: &str) -> Result<Duration, &'static str> {
     const WRONG: &str =
         "a duration is a whole number and a unit, such as \"250ms\", \"30s\", \"5m\" or \"1h\"";
     let (number, unit) = number_and_unit(text).ok_or(WRONG)?;

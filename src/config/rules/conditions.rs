@@ -226,18 +226,18 @@ fn known_fact(
     diagnostics: &mut Diagnostics,
 ) -> Option<usize> {
     let found = draft.fact(name);
-    if found.is_none() {
-        let span = text.part(name);
-        let namespace = name.split('.').next().unwrap_or(name);
-        let diagnostic = if matches!(namespace, "body" | "time") || name == "client.time" {
-            Diagnostic::error(code::NOT_SUPPORTED, format!("`{namespace}` facts are not supported yet"))
-                .at(span, "this version can't know it")
-        } else {
-            Diagnostic::error(code::UNKNOWN_FACT, format!("unknown fact `{name}`"))
-                .at(span, "not declared in [facts]")
-                .nearest(span, name, draft.fact_names.keys().map(|key| &**key))
-        };
-        diagnostics.push(diagnostic);
+    let span = text.part(name);
+    match found {
+        Some(index) => draft.mention(index, span),
+        None => {
+            let known = draft.fact_names.keys().map(|key| &**key);
+            let undeclared = ["client.ip", "client.time", "client.weekday"];
+            diagnostics.push(
+                Diagnostic::error(code::UNKNOWN_FACT, format!("unknown fact `{name}`"))
+                    .at(span, "not declared in [facts]")
+                    .nearest(span, name, known.chain(undeclared)),
+            );
+        }
     }
     found
 }
@@ -278,7 +278,35 @@ fn operand(
         );
         return None;
     };
+    check_weekday(draft, text, (fact, right), &wanted, diagnostics);
     Some(Operand::Literal(wanted))
+}
+
+/// A day that no week has would never come, and under `not` always be.
+fn check_weekday(
+    draft: &Draft<'_>,
+    text: Text<'_>,
+    (fact, written): (usize, &str),
+    operand: &Literal,
+    diagnostics: &mut Diagnostics,
+) {
+    const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    if draft.facts.get(fact).is_none_or(|fact| fact.source != Source::ClientWeekday) {
+        return;
+    }
+    let days = match operand {
+        Literal::Text(day) => std::slice::from_ref(day),
+        Literal::Set(days) => days,
+        _ => &[],
+    };
+    for day in days.iter().filter(|day| !DAYS.contains(&&***day)) {
+        let message = format!("`{day}` is no day of the week");
+        diagnostics.push(
+            Diagnostic::error(code::BAD_VALUE, message)
+                .at(text.part(written), "")
+                .help(format!("a day is one of {}", DAYS.join(", "))),
+        );
+    }
 }
 
 fn report_types(
@@ -333,7 +361,7 @@ pub(super) fn literal(text: &str, kind: Type) -> Option<Literal> {
 }
 
 fn client_states(draft: &Draft<'_>, fact: usize) -> bool {
-    draft.facts.get(fact).is_some_and(|fact| matches!(fact.source, Source::Header(_) | Source::Query(_)))
+    draft.facts.get(fact).is_some_and(|fact| fact.source.is_clients_word())
 }
 
 fn refuse_negated(draft: &Draft<'_>, span: Span, fact: usize, diagnostics: &mut Diagnostics) {

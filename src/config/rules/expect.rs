@@ -2,7 +2,7 @@
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, code};
 use super::super::raw::{Entry, Text};
-use super::Draft;
+use super::{Draft, patterns, until};
 use crate::analysis::guard::{self, Standing, Verdict};
 use crate::policy::{Access, App, Operation, PermissionId};
 use crate::request::{CanonicalPath, Host};
@@ -18,7 +18,7 @@ pub(super) fn check(app: &App, draft: &Draft<'_>, diagnostics: &mut Diagnostics)
         return;
     }
     let mut routes = RouteTableBuilder::default();
-    for (index, operation) in app.operations.iter().enumerate() {
+    for (index, operation) in app.operations.iter().enumerate().filter(|(_, own)| !own.template.is_event()) {
         routes.add(&[], operation.template.clone(), operation.verb, index);
     }
     let routes = routes.build();
@@ -101,9 +101,8 @@ fn granting_place(app: &App, role: usize, operation: &Operation) -> String {
     grants.next().map_or_else(String::new, |grant| grant.place.to_string())
 }
 
-/// Reads a pattern of `[never]`: `resource#scope`, `METHOD /path`, `METHOD *`, `* /path...`.
+/// Reads a pattern of `[never]`: `resource#scope`, `METHOD /path`, `METHOD *`, `* /path...`, `EMIT name`.
 fn pattern(app: &App, draft: &Draft<'_>, text: Text<'_>, diagnostics: &mut Diagnostics) -> Option<Pattern> {
-    let operations = || app.operations.iter().enumerate();
     let unknown = |diagnostics: &mut Diagnostics| {
         let names = app.permissions.iter().map(|(_, permission)| &*permission.name);
         diagnostics.push(
@@ -116,33 +115,16 @@ fn pattern(app: &App, draft: &Draft<'_>, text: Text<'_>, diagnostics: &mut Diagn
         );
         None
     };
-    let Some((method, path)) = text.value.split_once(' ').filter(|(_, path)| path.starts_with(['/', '*']))
-    else {
-        let Some((id, _)) = app.permissions.iter().find(|(_, permission)| *permission.name == *text.value)
-        else {
-            return unknown(diagnostics);
-        };
+    let permission = app.permissions.iter().find(|(_, permission)| *permission.name == *text.value);
+    if let Some((id, _)) = permission {
         return Some(Pattern::Permission(*id));
-    };
-    let verb = Verb::parse(method);
-    if verb.is_none() && method != "*" {
-        return unknown(diagnostics);
     }
-    let of_verb = |own: &Operation| verb.is_none_or(|verb| verb == own.verb);
-    if path == "*" {
-        let found = operations().filter(|(_, own)| of_verb(own)).map(|(index, _)| index);
-        return Some(Pattern::Operations(found.collect()));
+    let operations = app.operations.iter().map(|own| (own.verb, &own.template));
+    match patterns::matching(&draft.base, text.value, operations) {
+        // Of a whole method there may be none.
+        Some(found) if !found.is_empty() || text.value.ends_with(" *") => Some(Pattern::Operations(found)),
+        _ => unknown(diagnostics),
     }
-    let (path, below) = path.strip_suffix("...").map_or((path, false), |path| (path, true));
-    let template = Template::parse(&super::join(&draft.base, path)).ok();
-    let fits = |own: &Template| match &template {
-        Some(wanted) if below => own.segments().starts_with(wanted.segments()),
-        Some(wanted) => own.same_shape(wanted),
-        None => false,
-    };
-    let found: Vec<usize> =
-        operations().filter(|(_, own)| of_verb(own) && fits(&own.template)).map(|(index, _)| index).collect();
-    if found.is_empty() { unknown(diagnostics) } else { Some(Pattern::Operations(found)) }
 }
 
 /// `"role METHOD /path" = "allow" | "deny" | "if cond, cond"`.
@@ -155,7 +137,7 @@ fn expect(
 ) {
     let key = Text::of_key(row);
     let Some((name, verb, path)) = split(key.value) else {
-        let message = "an expectation is `role METHOD /path`";
+        let message = "an expectation is `role METHOD /path` or `role EMIT name`";
         diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(key.inner(), ""));
         return;
     };
@@ -175,26 +157,7 @@ fn expect(
             return;
         }
     };
-    let conditions = match answer.value.split_once(' ') {
-        Some(("if", list)) => {
-            let names = list.split(',').map(str::trim);
-            let found: Vec<_> =
-                names.map(|name| super::conditions::by_name(draft, answer, name, diagnostics)).collect();
-            match found.into_iter().collect::<Option<Vec<_>>>() {
-                Some(conditions) => conditions,
-                None => return,
-            }
-        }
-        None if matches!(answer.value, "allow" | "deny") => Vec::new(),
-        _ => {
-            diagnostics.push(
-                Diagnostic::error(code::BAD_VALUE, format!("`{}` is no answer", answer.value))
-                    .at(answer.inner(), "expected `allow`, `deny` or `if condition, condition`")
-                    .nearest(answer.inner(), answer.value, ["allow", "deny"]),
-            );
-            return;
-        }
-    };
+    let Some(conditions) = conditions(draft, answer, diagnostics) else { return };
     let verdict = guard::compare(app, role, operation, &conditions);
     let met = match (answer.value, verdict) {
         ("allow", Verdict::Always) | ("deny", Verdict::Never) => true,
@@ -212,6 +175,32 @@ fn expect(
             .help(place),
         );
     }
+}
+
+/// The conditions of an answer, which must all hold; none of `allow` and `deny`.
+fn conditions(draft: &Draft<'_>, answer: Text<'_>, diagnostics: &mut Diagnostics) -> Option<Vec<usize>> {
+    let (term, day) = until::split(answer.value);
+    let mut found = match term.split_once(' ') {
+        Some(("if", list)) => {
+            let names = list.split(',').map(str::trim);
+            names.map(|name| super::conditions::by_name(draft, answer, name, diagnostics)).collect()
+        }
+        None if matches!(term, "allow" | "deny") && day.is_none() || term.is_empty() && day.is_some() => {
+            Vec::new()
+        }
+        // `if until 2027-01-31`: a day alone.
+        None if term == "if" && day.is_some() => Vec::new(),
+        _ => {
+            diagnostics.push(
+                Diagnostic::error(code::BAD_VALUE, format!("`{}` is no answer", answer.value))
+                    .at(answer.inner(), "expected `allow`, `deny` or `if condition, condition`")
+                    .nearest(answer.inner(), answer.value, ["allow", "deny"]),
+            );
+            return None;
+        }
+    };
+    found.extend(day.map(|day| until::known(draft, answer, day, diagnostics)));
+    found.into_iter().collect()
 }
 
 fn describe(app: &App, role: usize, operation: &Operation, verdict: Verdict) -> (String, String) {
@@ -242,6 +231,9 @@ fn describe(app: &App, role: usize, operation: &Operation, verdict: Verdict) -> 
 }
 
 fn split(key: &str) -> Option<(&str, Verb, &str)> {
+    if let Some((role, name)) = key.split_once(" EMIT ") {
+        return Some((role, Verb::Emit, name));
+    }
     let (before, path) = key.rsplit_once(' ')?;
     let (role, method) = before.rsplit_once(' ')?;
     Some((role, Verb::parse(method)?, path))
@@ -262,6 +254,10 @@ fn find<'a>(
     verb: Verb,
     path: &str,
 ) -> Found<'a> {
+    if verb == Verb::Emit {
+        let found = app.events.get(path).and_then(|index| app.operations.get(*index));
+        return found.map_or(Found::Nothing, Found::Operation);
+    }
     let full = super::join(&draft.base, path);
     let written = Template::parse(&full).ok();
     let written = written.and_then(|template| draft.by_route.get(&(verb, template.to_string())));

@@ -1,15 +1,19 @@
 //! The facts that an app's conditions may read: each declared once, with its type and what stands for its absence.
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
-use super::super::raw::{Entry, Fields, Node, Raw, Table};
-use super::Draft;
+use super::super::raw::{Entry, Fields, Node, Raw, Table, Text};
 use super::conditions::literal;
+use super::{Draft, lookups};
 use crate::fact::{Default, Fact, Literal, Source, Type};
 use crate::route::Segment;
 
+/// Namespaces whose facts are declared by their type alone.
+const SOURCES: [&str; 5] = ["token", "tenant", "path", "query", "header"];
+/// Namespaces that no look-up may have.
+pub(super) const RESERVED: [&str; 7] = ["token", "tenant", "path", "query", "header", "body", "client"];
+
 /// Reads `[facts.*]`.
 pub(super) fn read(draft: &mut Draft<'_>, entry: Option<&Entry>, diagnostics: &mut Diagnostics) {
-    const SOURCES: [&str; 5] = ["token", "tenant", "path", "query", "header"];
     let ids = Fact {
         name: "tenant.ids".into(),
         source: Source::Tenant("ids".into()),
@@ -23,17 +27,20 @@ pub(super) fn read(draft: &mut Draft<'_>, entry: Option<&Entry>, diagnostics: &m
         let Some(inner) = namespace.value.table(diagnostics) else { continue };
         if SOURCES.contains(&namespace.key.as_str()) {
             declare_all(draft, &namespace.key, "", inner, &mut defaults, diagnostics);
-        } else if namespace.key == "body" || inner.get("get").is_some() {
-            super::not_supported(namespace, diagnostics);
+        } else if namespace.key == "body" {
+            lookups::body(draft, inner, diagnostics);
+        } else if lookups::is_look_up(namespace) {
+            lookups::declare(draft, namespace, &mut defaults, diagnostics);
         } else {
             let message = format!("`{}` is no source of facts", namespace.key);
             diagnostics.push(
                 Diagnostic::error(code::UNKNOWN_KEY, message)
                     .at(namespace.span, "means nothing here")
-                    .nearest(namespace.span, &namespace.key, SOURCES),
+                    .nearest(namespace.span, &namespace.key, SOURCES.into_iter().chain(["body"])),
             );
         }
     }
+    lookups::paths(draft, table, diagnostics);
     for (fact, node) in defaults {
         default(draft, fact, node, diagnostics);
     }
@@ -89,25 +96,7 @@ fn declare_one(
     diagnostics: &mut Diagnostics,
 ) -> Option<usize> {
     let text = kind.text(diagnostics)?;
-    let Some(kind) = Type::parse(text.value) else {
-        let diagnostic = if text.value == "time" {
-            Diagnostic::error(code::NOT_SUPPORTED, "`time` facts are not supported yet").at(text.inner(), "")
-        } else {
-            Diagnostic::error(code::BAD_VALUE, format!("unknown type `{}`", text.value))
-                .at(text.inner(), "")
-                .nearest(text.inner(), text.value, Type::NAMES)
-        };
-        diagnostics.push(diagnostic);
-        return None;
-    };
-    if matches!(
-        (namespace, kind),
-        ("path" | "query" | "header", Type::Set | Type::Nets) | ("token", Type::Nets)
-    ) {
-        let message = format!("a `{namespace}` fact can't be {kind}");
-        diagnostics.push(Diagnostic::error(code::TYPES, message).at(text.inner(), ""));
-        return None;
-    }
+    let kind = self::kind(text, namespace, diagnostics)?;
     let source = match namespace {
         "token" => Source::Token(path.split('.').map(Into::into).collect()),
         "tenant" => Source::Tenant(path.into()),
@@ -132,6 +121,28 @@ fn declare_one(
         return Some(*known);
     }
     Some(draft.declare(Fact { name, source, kind, default: None }))
+}
+
+/// Reads the type of a fact of a namespace.
+pub(super) fn kind(text: Text<'_>, namespace: &str, diagnostics: &mut Diagnostics) -> Option<Type> {
+    let Some(kind) = Type::parse(text.value) else {
+        diagnostics.push(
+            Diagnostic::error(code::BAD_VALUE, format!("unknown type `{}`", text.value))
+                .at(text.inner(), "")
+                .nearest(text.inner(), text.value, Type::NAMES),
+        );
+        return None;
+    };
+    let has_it = match kind {
+        Type::Nets => namespace == "tenant",
+        Type::Set => !matches!(namespace, "path" | "query" | "header"),
+        _ => true,
+    };
+    if !has_it {
+        let message = format!("a `{namespace}` fact can't be {kind}");
+        diagnostics.push(Diagnostic::error(code::TYPES, message).at(text.inner(), ""));
+    }
+    has_it.then_some(kind)
 }
 
 fn default(draft: &mut Draft<'_>, fact: usize, node: &Node, diagnostics: &mut Diagnostics) {
@@ -188,13 +199,17 @@ pub(super) fn roles_fact(
                 .at(text.inner(), format!("`{}` has a default", fact.name)),
         ),
         Some((index, fact))
-            if matches!(fact.source, Source::Token(_)) && matches!(fact.kind, Type::Set | Type::String) =>
+            if matches!(fact.source, Source::Token(_) | Source::LookUp { .. })
+                && matches!(fact.kind, Type::Set | Type::String) =>
         {
             draft.roles_fact = Some(index);
         }
         Some(_) => diagnostics.push(
-            Diagnostic::error(code::TYPES, "roles come from a set or string of the verified token")
-                .at(text.inner(), ""),
+            Diagnostic::error(
+                code::TYPES,
+                "roles come from a set or string of the verified token, or of a look-up",
+            )
+            .at(text.inner(), ""),
         ),
         None => diagnostics.push(
             Diagnostic::error(code::UNKNOWN_FACT, format!("unknown fact `{}`", text.value))
@@ -212,12 +227,23 @@ pub(super) fn check_parameters(draft: &Draft<'_>, file: u32, diagnostics: &mut D
         templates
             .any(|segment| matches!(segment, Segment::Parameter(own) | Segment::Rest(own) if **own == *name))
     };
-    for fact in &draft.facts {
+    let parameters = || -> Vec<String> {
+        let all = draft.operations.iter().flat_map(|own| own.template.parameters());
+        all.map(|(name, _)| format!("path.{name}")).collect()
+    };
+    for (index, fact) in draft.facts.iter().enumerate() {
         if let Source::Path(name) = &fact.source
             && !has(name)
         {
             let message = format!("`{}` is a parameter of no operation", fact.name);
-            diagnostics.push(Diagnostic::error(code::UNKNOWN_FACT, message).at(start, "in this file"));
+            let (span, label) =
+                draft.mentioned.get(&index).map_or((start, "in this file"), |span| (*span, ""));
+            let names = parameters();
+            let mut diagnostic = Diagnostic::error(code::UNKNOWN_FACT, message).at(span, label);
+            if draft.mentioned.contains_key(&index) {
+                diagnostic = diagnostic.nearest(span, &fact.name, names.iter().map(|own| own.as_str()));
+            }
+            diagnostics.push(diagnostic);
         }
     }
 }

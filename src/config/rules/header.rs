@@ -1,16 +1,15 @@
 //! The guards at the top of a rule file: what the app is, whose tokens and which tenant it takes, the facts that its
 //! conditions read, and what every operation requires.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::super::lines::Lines;
 use super::super::raw::{Entry, Fields, Node, Raw, Text};
-use super::conditions;
-use super::{Context, Draft, OnPattern, RequirementDraft};
+use super::{Context, Draft};
 use crate::fact::{Fact, Source, Type};
-use crate::plumbing::Place;
-use crate::policy::{Requirement, StepUp, TenantRule, TokenHandling};
+use crate::plumbing::{IssuerConfig, Place};
+use crate::policy::{TenantRule, TokenHandling};
 use crate::request::{CanonicalPath, Host};
 use crate::token::IssuerKind;
 
@@ -40,15 +39,7 @@ pub(super) fn read<'n>(
                 .at(name.inner(), ""),
         );
     }
-    let known = context.issuers.iter().find(|known| *known.name == *issuer.value);
-    if known.is_none() {
-        let names = context.issuers.iter().map(|known| &*known.name);
-        diagnostics.push(
-            Diagnostic::error(code::UNKNOWN_ISSUER, format!("unknown issuer `{}`", issuer.value))
-                .at(issuer.inner(), "gateway.toml has no such [issuers] row")
-                .nearest(issuer.inner(), issuer.value, names),
-        );
-    }
+    let known = known_issuer(issuer, context, diagnostics);
     Some(Draft {
         name: name.value.into(),
         name_span: name.inner(),
@@ -64,6 +55,13 @@ pub(super) fn read<'n>(
         authorization,
         facts: Vec::new(),
         fact_names: HashMap::new(),
+        mentioned: HashMap::new(),
+        look_ups: Vec::new(),
+        socket: None,
+        injects: Vec::new(),
+        untils: BTreeMap::new(),
+        ends: Vec::new(),
+        today: context.today,
         conditions: Vec::new(),
         condition_names: HashMap::new(),
         requirements: Vec::new(),
@@ -78,6 +76,23 @@ pub(super) fn read<'n>(
         expect: None,
         lines,
     })
+}
+
+fn known_issuer<'c>(
+    issuer: Text<'_>,
+    context: Context<'c>,
+    diagnostics: &mut Diagnostics,
+) -> Option<&'c IssuerConfig> {
+    let known = context.issuers.iter().find(|known| *known.name == *issuer.value);
+    if known.is_none() {
+        let names = context.issuers.iter().map(|known| &*known.name);
+        diagnostics.push(
+            Diagnostic::error(code::UNKNOWN_ISSUER, format!("unknown issuer `{}`", issuer.value))
+                .at(issuer.inner(), "gateway.toml has no such [issuers] row")
+                .nearest(issuer.inner(), issuer.value, names),
+        );
+    }
+    known
 }
 
 fn is_name(text: &str) -> bool {
@@ -178,82 +193,6 @@ fn authorization(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Toke
             }
         },
     }
-}
-
-/// Reads `[require]`.
-pub(super) fn require(draft: &mut Draft<'_>, entry: Option<&Entry>, diagnostics: &mut Diagnostics) {
-    let Some(table) = entry.and_then(|entry| entry.value.table(diagnostics)) else { return };
-    for own in &table.entries {
-        let is_limited =
-            own.value.as_table().is_some_and(|inner| inner.get("is").is_some() || inner.get("on").is_some());
-        let (condition, on, step_up) = if is_limited {
-            let Some(inner) = own.value.table(diagnostics) else { continue };
-            let mut fields = Fields::new(inner);
-            let is = fields.require("is", own.span, diagnostics);
-            let on = fields.take("on").map(|node| patterns(draft, node, diagnostics)).unwrap_or_default();
-            let step_up = fields.take("else").and_then(|node| step_up(node, diagnostics));
-            fields.finish(diagnostics);
-            (is, on, step_up)
-        } else {
-            (Some(&own.value), Vec::new(), None)
-        };
-        let condition = condition.and_then(|node| conditions::in_place(draft, node, &own.key, diagnostics));
-        let Some(condition) = condition else { continue };
-        let place = draft.place(own.span);
-        let requirement = Requirement { name: own.key.as_str().into(), condition, step_up, place };
-        draft.requirements.push(RequirementDraft { requirement, on });
-    }
-}
-
-/// Reads `{ step-up = { acr = ["mfa"], entra = "c1" } }`.
-fn step_up(node: &Node, diagnostics: &mut Diagnostics) -> Option<StepUp> {
-    let mut outer = Fields::new(node.table(diagnostics)?);
-    let inner = outer.require("step-up", node.span, diagnostics);
-    outer.finish(diagnostics);
-    let inner = inner?;
-    let mut fields = Fields::new(inner.table(diagnostics)?);
-    let acr = fields.take("acr").and_then(|node| node.texts(diagnostics)).unwrap_or_default();
-    let entra = fields.take("entra").and_then(|node| node.text(diagnostics));
-    fields.finish(diagnostics);
-    // They stand in a quoted string of a header, where a value list is separated by blanks.
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/".contains(&b);
-    for text in acr.iter().chain(&entra) {
-        if text.value.is_empty() || !text.value.bytes().all(is_plain) {
-            let message = "an authentication context is letters, digits and `-._~:/`";
-            diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(text.inner(), ""));
-        }
-    }
-    if acr.is_empty() && entra.is_none() {
-        diagnostics.push(
-            Diagnostic::error(code::MISSING, "a step-up asks for nothing")
-                .at(inner.span, "needs `acr` or `entra`"),
-        );
-    }
-    Some(StepUp {
-        acr: acr.iter().map(|text| text.value.into()).collect(),
-        entra: entra.map(|text| text.value.into()),
-    })
-}
-
-fn patterns(draft: &Draft<'_>, node: &Node, diagnostics: &mut Diagnostics) -> Vec<(OnPattern, Span)> {
-    let texts = node.texts(diagnostics).unwrap_or_default();
-    if texts.is_empty() {
-        diagnostics.push(Diagnostic::error(code::BAD_VALUE, "`on` names no operation").at(node.span, ""));
-    }
-    let mut patterns = Vec::new();
-    for text in texts {
-        let parameter = text.value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-        match parameter {
-            Some(name) => patterns.push((OnPattern::Parameter(name.into()), text.inner())),
-            None => {
-                let route = draft.route(text, diagnostics);
-                patterns.extend(
-                    route.map(|(verb, template)| (OnPattern::Operation(verb, template), text.inner())),
-                );
-            }
-        }
-    }
-    patterns
 }
 
 /// Reads `tenant` and `isolation`.
@@ -418,7 +357,7 @@ fn isolate(draft: &mut Draft<'_>, tenant: Span, entry: Option<&Entry>, diagnosti
         return;
     }
     match draft.requirements.iter().position(|own| *own.requirement.name == *text.value) {
-        Some(index) => draft.isolation = Some(index),
+        Some(index) => draft.isolation = Some((index, text.inner())),
         None => {
             let names = draft.requirements.iter().map(|own| &*own.requirement.name).chain(["upstream"]);
             diagnostics.push(

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::super::diagnostic::{Diagnostic, Diagnostics, code};
+use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::super::tenants::{Members, Setting};
-use super::{Context, Draft, OnPattern, OperationDraft};
+use super::{Context, Draft, OperationDraft, Reached};
 use crate::analysis::guard;
 use crate::fact::{Fact, Source, Type};
 use crate::plumbing::{Place, UpstreamConfig};
+use crate::policy::obligation::LookUp;
 use crate::policy::{Access, App, Operand, Operation, RoleClaims, TenantRule};
 use crate::route::{RouteTable, RouteTableBuilder, Segment, Template};
 use crate::snapshot::OperationRef;
@@ -28,16 +29,17 @@ pub(in super::super) fn link(
     let mut apps = Vec::new();
     for (index, draft) in drafts.iter().enumerate() {
         check_reach(draft, &drafts, diagnostics);
-        check_requirements(draft, diagnostics);
         let bound = draft
             .operations
             .iter()
-            .map(|own| bind(draft, own, (context.upstreams, &places), diagnostics))
+            .map(|own| bind(draft, draft.opened_at(own)?, (context.upstreams, &places), diagnostics))
             .collect::<Vec<_>>();
-        for (operation, own) in draft.operations.iter().enumerate() {
+        let asked = look_ups(draft, (context.upstreams, &places), diagnostics);
+        let routed = draft.operations.iter().enumerate().filter(|(_, own)| !own.template.is_event());
+        for (operation, own) in routed {
             builder.add(&draft.hosts, own.template.clone(), own.verb, OperationRef { app: index, operation });
         }
-        let Some(linked) = finish(draft, &bound, context) else { continue };
+        let Some(linked) = finish(draft, &bound, asked, context) else { continue };
         super::expect::check(&linked, draft, diagnostics);
         apps.push(linked);
     }
@@ -115,7 +117,7 @@ fn owns(draft: &Draft<'_>, template: &Template, hosts: &[Box<str>]) -> bool {
 
 /// Every operation lies under what its app owns, or what an owner shares with it.
 fn check_reach(draft: &Draft<'_>, drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
-    for operation in &draft.operations {
+    for operation in draft.operations.iter().filter(|own| !own.template.is_event()) {
         let own = draft.owns.iter().any(|(place, _)| operation.template.is_under(&literals(&place.prefix)));
         if own {
             continue;
@@ -133,14 +135,16 @@ fn check_reach(draft: &Draft<'_>, drafts: &[Draft<'_>], diagnostics: &mut Diagno
                             draft.name
                         )),
                 ),
-            Some(owner) if operation.public => diagnostics.push(
+            Some(owner) if operation.reached == Reached::Public => diagnostics.push(
                 Diagnostic::error(code::OVERLAP, format!("only `{}` may make `{route}` public", owner.name))
                     .at(operation.span, "")
                     .also(owner.name_span, "its owner"),
             ),
             Some(owner) => {
                 let opened = |own: &&OperationDraft| {
-                    own.public && own.verb == operation.verb && own.template.same_shape(&operation.template)
+                    own.reached == Reached::Public
+                        && own.verb == operation.verb
+                        && own.template.same_shape(&operation.template)
                 };
                 if let Some(public) = owner.operations.iter().find(opened) {
                     let message = format!("`{route}` is public, so `{}` can't guard it", draft.name);
@@ -168,7 +172,8 @@ fn check_reach(draft: &Draft<'_>, drafts: &[Draft<'_>], diagnostics: &mut Diagno
 fn check_shared_routes(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     for draft in drafts {
         let is_own = |operation: &OperationDraft| {
-            draft.owns.iter().any(|(place, _)| operation.template.is_under(&literals(&place.prefix)))
+            operation.template.is_event()
+                || draft.owns.iter().any(|(place, _)| operation.template.is_under(&literals(&place.prefix)))
         };
         for operation in draft.operations.iter().filter(|own| !is_own(own)) {
             let whole = |other: &&Draft<'_>| {
@@ -205,7 +210,7 @@ fn check_templates(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
         template.segments().iter().map(part).collect()
     };
     for draft in drafts {
-        for operation in &draft.operations {
+        for operation in draft.operations.iter().filter(|own| !own.template.is_event()) {
             let key = (&draft.hosts, shape(&operation.template));
             match seen.get(&key) {
                 None => {
@@ -245,16 +250,16 @@ fn places(upstreams: &[UpstreamConfig]) -> Places<'_> {
 /// one of the app's own host before one of any.
 fn bind(
     draft: &Draft<'_>,
-    operation: &OperationDraft,
+    (template, span): (&Template, Span),
     (upstreams, places): (&[UpstreamConfig], &Places<'_>),
     diagnostics: &mut Diagnostics,
-) -> Option<(usize, Arc<str>)> {
+) -> Option<Bound> {
     let only_host = match &*draft.hosts {
         [first, more @ ..] if more.iter().all(|own| own == first) => Some(&**first),
         _ => None,
     };
     let mut prefix: Vec<Box<str>> = Vec::new();
-    for segment in operation.template.segments() {
+    for segment in template.segments() {
         let Segment::Literal(text) = segment else { break };
         prefix.push(text.clone());
     }
@@ -264,8 +269,7 @@ fn bind(
     let found = only_host.and_then(|host| longest(Some(host))).or_else(|| longest(None));
     let Some(index) = found else {
         let mut diagnostic =
-            Diagnostic::error(code::NO_UPSTREAM, format!("no upstream serves `{}`", operation.template))
-                .at(operation.span, "");
+            Diagnostic::error(code::NO_UPSTREAM, format!("no upstream serves `{template}`")).at(span, "");
         if !diagnostics.is_crowded() {
             let places: Vec<_> =
                 upstreams.iter().flat_map(|own| &own.at).map(|place| place.prefix.as_str()).collect();
@@ -276,19 +280,44 @@ fn bind(
         return None;
     };
     let strip = upstreams.get(index).and_then(|upstream| upstream.strip.as_deref()).unwrap_or("");
-    if !operation.template.is_under(&literals(strip)) {
-        let message =
-            format!("`{}` doesn't begin with `{strip}`, which its upstream strips", operation.template);
-        diagnostics.push(Diagnostic::error(code::NO_UPSTREAM, message).at(operation.span, ""));
+    if !template.is_under(&literals(strip)) {
+        let message = format!("`{template}` doesn't begin with `{strip}`, which its upstream strips");
+        diagnostics.push(Diagnostic::error(code::NO_UPSTREAM, message).at(span, ""));
     }
     Some((index, strip.into()))
 }
 
-fn finish(draft: &Draft<'_>, bound: &[Option<(usize, Arc<str>)>], context: Context<'_>) -> Option<App> {
-    let proven_by = match &draft.tenant {
-        Some(TenantRule::From { proven_by, .. }) => *proven_by,
-        _ => None,
-    };
+/// The look-ups, each bound like an operation: an app is asked nothing outside of what it owns.
+fn look_ups(
+    draft: &Draft<'_>,
+    upstreams: (&[UpstreamConfig], &Places<'_>),
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<LookUp>> {
+    let mut bound = Vec::new();
+    for own in draft.look_ups.iter().filter(|own| !own.segments.is_empty()) {
+        if !draft.owns.iter().any(|(place, _)| own.template.is_under(&literals(&place.prefix))) {
+            let message = format!("look-up `{}` asks outside of what `{}` owns", own.name, draft.name);
+            diagnostics.push(
+                Diagnostic::error(code::OVERLAP, message)
+                    .at(own.span, format!("at `{}`", own.template))
+                    .also(draft.name_span, "see its `owns` and `base`"),
+            );
+        }
+        let found = bind(draft, (&own.template, own.span), upstreams, diagnostics);
+        bound.extend(found.map(|(upstream, strip)| own.finish((upstream, &strip), draft.place(own.span))));
+    }
+    (bound.len() == draft.look_ups.len()).then_some(bound)
+}
+
+/// An upstream, by index, and the prefix that is cut off before it.
+type Bound = (usize, Arc<str>);
+
+fn finish(
+    draft: &Draft<'_>,
+    bound: &[Option<Bound>],
+    look_ups: Option<Vec<LookUp>>,
+    context: Context<'_>,
+) -> Option<App> {
     let mut operations = Vec::new();
     for (own, bound) in draft.operations.iter().zip(bound) {
         let (upstream, strip) = bound.clone()?;
@@ -296,8 +325,8 @@ fn finish(draft: &Draft<'_>, bound: &[Option<(usize, Arc<str>)>], context: Conte
             verb: own.verb,
             template: own.template.clone(),
             route: own.template.to_string().into(),
-            access: access(draft, own, proven_by),
-            obligations: crate::policy::Obligations::default(),
+            access: access(draft, own),
+            obligations: own.obligations.clone(),
             upstream,
             strip,
             place: draft.place(own.span),
@@ -339,11 +368,12 @@ fn finish(draft: &Draft<'_>, bound: &[Option<(usize, Arc<str>)>], context: Conte
         anyone: draft.roles.iter().position(|role| *role.name == *super::roles::ANYONE),
         roles: draft.roles.clone().into(),
         role_claims,
-        look_ups: Box::default(),
-        injects: Box::default(),
-        socket: None,
+        look_ups: look_ups?.into(),
+        injects: draft.injects.clone().into(),
+        socket: draft.socket.as_ref().map(|own| Arc::new(own.rules.clone())),
+        events: events(&operations),
         operations: operations.into(),
-        events: std::collections::HashMap::default(),
+        grants_end: draft.ends.clone().into(),
         features: draft.features.clone().into(),
         required_everywhere: Box::default(),
     };
@@ -351,50 +381,41 @@ fn finish(draft: &Draft<'_>, bound: &[Option<(usize, Arc<str>)>], context: Conte
     Some(app)
 }
 
-/// What a requirement is limited to must be there.
-fn check_requirements(draft: &Draft<'_>, diagnostics: &mut Diagnostics) {
-    for own in &draft.requirements {
-        for (pattern, span) in &own.on {
-            if !draft.operations.iter().any(|operation| is_on(pattern, operation)) {
-                let name = &own.requirement.name;
-                let message = format!("requirement `{name}` names an operation that the file doesn't have");
-                diagnostics.push(Diagnostic::error(code::UNKNOWN_OPERATION, message).at(*span, ""));
+fn events(operations: &[Operation]) -> HashMap<Box<str>, usize, foldhash::fast::RandomState> {
+    let events = operations.iter().enumerate().filter(|(_, own)| own.template.is_event());
+    events.map(|(index, own)| (own.template.to_string().into(), index)).collect()
+}
+
+fn access(draft: &Draft<'_>, operation: &OperationDraft) -> Access {
+    let masks = |operations: &mut dyn Iterator<Item = &OperationDraft>| -> Box<[(u16, u64)]> {
+        let mut masks: Vec<(u16, u64)> = Vec::new();
+        for id in operations.flat_map(|own| &own.permissions) {
+            match masks.iter_mut().find(|(word, _)| *word == id.word) {
+                Some((_, mask)) => *mask |= id.mask(),
+                None => masks.push((id.word, id.mask())),
             }
         }
-    }
-}
-
-fn is_on(pattern: &OnPattern, operation: &OperationDraft) -> bool {
-    match pattern {
-        OnPattern::Parameter(name) => operation.template.parameters().iter().any(|(own, _)| own == name),
-        OnPattern::Operation(verb, template) => *verb == operation.verb && *template == operation.template,
-    }
-}
-
-fn access(draft: &Draft<'_>, operation: &OperationDraft, proven_by: Option<usize>) -> Access {
-    if operation.public {
-        return Access::Public;
-    }
-    let mut masks: Vec<(u16, u64)> = Vec::new();
-    for id in &operation.permissions {
-        match masks.iter_mut().find(|(word, _)| *word == id.word) {
-            Some((_, mask)) => *mask |= id.mask(),
-            None => masks.push((id.word, id.mask())),
+        masks.into()
+    };
+    let requirements = operation.requirements.clone().into();
+    match operation.reached {
+        Reached::Public => Access::Public,
+        Reached::Guarded => Access::Guarded { masks: masks(&mut std::iter::once(operation)), requirements },
+        Reached::Socket => {
+            let mut events = draft.operations.iter().filter(|own| own.template.is_event());
+            Access::Socket { masks: masks(&mut events), requirements }
         }
     }
-    let applies = |index: usize, own: &super::RequirementDraft| {
-        let everywhere = own.on.is_empty() || draft.isolation == Some(index);
-        everywhere || own.on.iter().any(|(pattern, _)| is_on(pattern, operation))
-    };
-    let requirements = draft.requirements.iter().enumerate();
-    let requirements = requirements.filter(|(index, own)| Some(*index) != proven_by && applies(*index, own));
-    Access::Guarded { masks: masks.into(), requirements: requirements.map(|(index, _)| index).collect() }
 }
 
 /// One role string of one issuer that means a role in several apps: whoever holds it in one holds it in all.
 fn check_shared_claims(apps: &[App], drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     let mut holders: BTreeMap<(&str, &str, &str), Vec<&App>> = BTreeMap::new();
-    for app in apps {
+    // What an app answers about the caller is its own word, whatever string it is.
+    let of_token = |app: &&App| {
+        app.facts.get(app.roles_fact).is_some_and(|fact| matches!(fact.source, Source::Token(_)))
+    };
+    for app in apps.iter().filter(of_token) {
         let fact = app.facts.get(app.roles_fact).map_or("", |fact| &fact.name);
         for claim in app.role_claims.keys() {
             holders.entry((&app.issuer, fact, claim)).or_default().push(app);

@@ -1,7 +1,8 @@
 //! One app's rule file → its part of the policy. The file reads like the vendor's document; this is where each of
 //! its tables gets its meaning, and where what could be misread, or would widen when cut off, is refused.
 //!
-//! `header` reads the guards, `conditions` the tests, `resources` what is protected, `roles` who is granted what;
+//! `header` reads the guards, `facts` and `lookups` what can be known, `requirements` what must hold, `obligations` and
+//! `narrow` what an allow carries along, `socket` what opens one, `conditions` the tests, `resources` what is protected, `roles` who is granted what;
 //! `link` puts the apps together, `expect` holds a compiled app against its own `[expect]` and `[never]`.
 
 mod conditions;
@@ -9,10 +10,18 @@ mod expect;
 mod facts;
 mod header;
 mod link;
+mod lookups;
+mod narrow;
+mod obligations;
+mod patterns;
+mod reach;
+mod requirements;
 mod resources;
 mod roles;
+mod socket;
+mod until;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Diagnostics, Span, code};
@@ -20,7 +29,10 @@ use super::lines::Lines;
 use super::raw::{Entry, Fields, Table, Text};
 use crate::fact::{Fact, Source, Type};
 use crate::plumbing::{IssuerConfig, Place, UpstreamConfig};
-use crate::policy::{Named, Permission, PermissionId, Requirement, Role, TenantRule, TokenHandling};
+use crate::policy::obligation::Inject;
+use crate::policy::{
+    Named, Obligations, Permission, PermissionId, Requirement, Role, TenantRule, TokenHandling,
+};
 use crate::route::{Template, Verb};
 use crate::tenant::Directory;
 use crate::token::IssuerKind;
@@ -33,6 +45,8 @@ pub(super) struct Context<'c> {
     pub(super) issuers: &'c [IssuerConfig],
     pub(super) upstreams: &'c [UpstreamConfig],
     pub(super) directory: &'c Directory,
+    /// The day on which the files are read, if it is known.
+    pub(super) today: Option<jiff::civil::Date>,
 }
 
 /// A rule file while it is read.
@@ -48,10 +62,18 @@ pub(super) struct Draft<'n> {
     issuer_kind: IssuerKind,
     roles_fact: Option<usize>,
     tenant: Option<TenantRule>,
-    isolation: Option<usize>,
+    isolation: Option<(usize, Span)>,
     authorization: TokenHandling,
     facts: Vec<Fact>,
     fact_names: HashMap<Box<str>, usize>,
+    /// Where facts that declare themselves are read first.
+    mentioned: HashMap<usize, Span>,
+    look_ups: Vec<lookups::LookUpDraft>,
+    socket: Option<socket::SocketDraft>,
+    injects: Vec<Inject>,
+    untils: BTreeMap<jiff::civil::Date, usize>,
+    ends: Vec<(jiff::civil::Date, Arc<str>)>,
+    today: Option<jiff::civil::Date>,
     conditions: Vec<Named>,
     condition_names: HashMap<Box<str>, usize>,
     requirements: Vec<RequirementDraft>,
@@ -71,6 +93,7 @@ pub(super) struct Draft<'n> {
 struct RequirementDraft {
     requirement: Requirement,
     on: Vec<(OnPattern, Span)>,
+    span: Span,
 }
 
 /// Which operations a requirement is limited to.
@@ -80,6 +103,15 @@ enum OnPattern {
     Parameter(Box<str>),
     /// This one.
     Operation(Verb, Template),
+}
+
+impl OnPattern {
+    fn is_on(&self, operation: &OperationDraft) -> bool {
+        match self {
+            Self::Parameter(name) => operation.template.parameters().iter().any(|(own, _)| own == name),
+            Self::Operation(verb, template) => *verb == operation.verb && *template == operation.template,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -96,8 +128,29 @@ pub(super) struct OperationDraft {
     pub(super) verb: Verb,
     pub(super) template: Template,
     pub(super) span: Span,
+    pub(super) reached: Reached,
     permissions: Vec<PermissionId>,
-    public: bool,
+    requirements: Vec<usize>,
+    obligations: Obligations,
+}
+
+/// How an operation is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// By whoever holds one of its permissions.
+    Guarded,
+    /// By anyone.
+    Public,
+    /// By whoever may send an event on the socket that it opens.
+    Socket,
+}
+
+impl OperationDraft {
+    fn new(verb: Verb, template: Template, span: Span, reached: Reached) -> Self {
+        let (permissions, requirements) = (Vec::new(), Vec::new());
+        let obligations = Obligations::default();
+        Self { verb, template, span, reached, permissions, requirements, obligations }
+    }
 }
 
 const GUARDS: [&str; 12] = [
@@ -116,7 +169,7 @@ pub(super) fn read<'n>(
     check_order(table, diagnostics);
     let mut fields = Fields::new(table);
     let mut draft = header::read(file, &mut fields, lines, context, diagnostics)?;
-    for key in GUARDS.into_iter().skip(3) {
+    for key in ["limit", "cors"] {
         if let Some(entry) = fields.entry(key) {
             not_supported(entry, diagnostics);
         }
@@ -124,10 +177,12 @@ pub(super) fn read<'n>(
     facts::read(&mut draft, fields.entry("facts"), diagnostics);
     facts::roles_fact(&mut draft, &mut fields, file, diagnostics);
     conditions::when(&mut draft, fields.entry("when"), diagnostics);
-    header::require(&mut draft, fields.entry("require"), diagnostics);
+    requirements::read(&mut draft, fields.entry("require"), diagnostics);
     header::tenant(&mut draft, &mut fields, file, context, diagnostics);
     draft.never = fields.take("never").and_then(|node| node.table(diagnostics));
     let reading = fields.entry("reading");
+    let carried = obligations::Tables::of(&mut fields);
+    socket::read(&mut draft, fields.entry("socket"), diagnostics);
     let (matrix, routes) = (fields.entry("matrix"), fields.entry("routes"));
     resources::read(&mut draft, fields.entry("resource"), diagnostics);
     resources::features(&mut draft, matrix, routes, diagnostics);
@@ -135,6 +190,10 @@ pub(super) fn read<'n>(
     roles::read(&mut draft, fields.entry("role"), matrix, diagnostics);
     draft.expect = fields.take("expect").and_then(|node| node.table(diagnostics));
     fields.finish(diagnostics);
+    obligations::read(&mut draft, &carried, diagnostics);
+    requirements::apply(&mut draft, diagnostics);
+    obligations::check(&draft, &carried, diagnostics);
+    socket::check(&draft, diagnostics);
     roles::reading(&draft, reading, diagnostics);
     facts::check_parameters(&draft, file, diagnostics);
     Some(draft)
@@ -149,17 +208,24 @@ impl Draft<'_> {
         self.resource_names.get(name).and_then(|index| self.resources.get(*index))
     }
 
-    /// Index of a fact, declaring `path.*` and `client.ip` on first use.
+    /// Index of a fact, declaring `path.*` and `client.*` on first use.
     fn fact(&mut self, name: &str) -> Option<usize> {
         if let Some(index) = self.fact_names.get(name) {
             return Some(*index);
         }
         let (source, kind) = match name.split_once('.')? {
             ("client", "ip") => (Source::ClientIp, Type::Ip),
+            ("client", "time") => (Source::ClientTime, Type::Time),
+            ("client", "weekday") => (Source::ClientWeekday, Type::String),
             ("path", parameter) if !parameter.is_empty() => (Source::Path(parameter.into()), Type::String),
             _ => return None,
         };
         Some(self.declare(Fact { name: name.into(), source, kind, default: None }))
+    }
+
+    /// Remembers where a fact is read.
+    fn mention(&mut self, fact: usize, span: Span) {
+        self.mentioned.entry(fact).or_insert(span);
     }
 
     fn declare(&mut self, fact: Fact) -> usize {
@@ -176,23 +242,41 @@ impl Draft<'_> {
         if let Some(index) = self.by_route.get(&key) {
             return Some(*index);
         }
-        let index = self.operations.len();
-        let span = text.inner();
-        self.by_route.insert(key, index);
-        self.operations.push(OperationDraft { verb, template, span, permissions: Vec::new(), public: false });
-        Some(index)
+        Some(self.add_operation(OperationDraft::new(verb, template, text.inner(), Reached::Guarded)))
     }
 
-    /// Reads `METHOD /path`, relative to the app's base.
+    fn add_operation(&mut self, operation: OperationDraft) -> usize {
+        let index = self.operations.len();
+        self.by_route.insert((operation.verb, operation.template.to_string()), index);
+        self.operations.push(operation);
+        index
+    }
+
+    /// The path that an operation is sent to, and where it stands: an event's is its socket's.
+    fn opened_at<'d>(&'d self, operation: &'d OperationDraft) -> Option<(&'d Template, Span)> {
+        if operation.template.is_event() {
+            self.socket.as_ref().map(|own| (&own.rules.path, own.span))
+        } else {
+            Some((&operation.template, operation.span))
+        }
+    }
+
+    /// An operation as the file writes it: relative to the base.
+    fn written(&self, operation: &OperationDraft) -> String {
+        let path = operation.template.to_string();
+        let path = match path.strip_prefix(&*self.base) {
+            Some("") if !operation.template.is_event() => "/",
+            Some(rest) if !operation.template.is_event() => rest,
+            _ => &path,
+        };
+        format!("{} {path}", operation.verb)
+    }
+
+    /// Reads `METHOD /path`, relative to the app's base, or `EMIT name`.
     fn route(&self, text: Text<'_>, diagnostics: &mut Diagnostics) -> Option<(Verb, Template)> {
         let (method, path) = text.value.split_once(' ').unwrap_or((text.value, ""));
         if method == "EMIT" {
-            diagnostics.push(
-                Diagnostic::error(code::NOT_SUPPORTED, "socket events are not supported yet")
-                    .at(text.inner(), "an operation on a socket")
-                    .help("leave it out: what no file names is refused"),
-            );
-            return None;
+            return socket::event(text, path, diagnostics);
         }
         let Some(verb) = Verb::parse(method) else {
             let span = if method.is_empty() { text.inner() } else { text.part(method) };

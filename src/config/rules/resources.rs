@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
-use super::super::raw::{Entry, Fields, Node, Table, Text};
-use super::{Draft, ResourceDraft};
+use super::super::raw::{Entry, Fields, Node, Raw, Table, Text};
+use super::{Draft, Reached, ResourceDraft, conditions};
+use crate::policy::obligation::SeatRule;
 use crate::policy::{Permission, PermissionId};
 use crate::spelling;
 
@@ -84,19 +85,22 @@ pub(super) fn public(draft: &mut Draft<'_>, fields: &mut Fields<'_>, diagnostics
         for text in texts {
             let Some(index) = draft.operation(text, diagnostics) else { continue };
             let Some(operation) = draft.operations.get_mut(index) else { continue };
-            if operation.public || !operation.permissions.is_empty() {
-                let message = format!(
-                    "`{}` is {}",
-                    text.value,
-                    if operation.public { "public twice" } else { "public and in a resource" }
-                );
+            let already = match operation.reached {
+                Reached::Public => Some("public twice"),
+                Reached::Socket => Some("the socket's own, whose events have roles"),
+                Reached::Guarded if operation.template.is_event() => Some("an event, whose sender is known"),
+                Reached::Guarded if operation.permissions.is_empty() => None,
+                Reached::Guarded => Some("public and in a resource"),
+            };
+            if let Some(already) = already {
+                let message = format!("`{}` is {already}", text.value);
                 diagnostics.push(
                     Diagnostic::error(code::DUPLICATE, message)
                         .at(text.inner(), "public is without any role")
                         .also(operation.span, "named here"),
                 );
             }
-            operation.public = true;
+            operation.reached = Reached::Public;
         }
     }
 }
@@ -147,7 +151,7 @@ fn declare(
             header: spelling::alone(&name),
             name: name.into(),
             reserved,
-            seat: crate::policy::obligation::SeatRule::Free,
+            seat: SeatRule::Free,
             place: draft.place(*scope_span),
         };
         draft.permissions.push((id, permission));
@@ -160,16 +164,24 @@ fn declare(
 }
 
 fn operations(draft: &mut Draft<'_>, node: &Node, id: PermissionId, diagnostics: &mut Diagnostics) {
-    if let Some(table) = node.as_table() {
-        let entry = table.entries.first();
-        let span = entry.map_or(node.span, |entry| entry.span);
-        let what = entry.map_or("a table", |entry| entry.key.as_str());
-        diagnostics.push(
-            Diagnostic::error(code::NOT_SUPPORTED, format!("`{what}` of a scope is not supported yet"))
-                .at(span, ""),
-        );
-        return;
-    }
+    let node = match node.as_table() {
+        None => node,
+        Some(table) => {
+            // Both keys must be there, so that no cut can leave operations without the seat that they need.
+            let mut fields = Fields::new(table);
+            let seat = fields.require("seat", node.span, diagnostics);
+            let operations = fields.require("operations", node.span, diagnostics);
+            fields.finish(diagnostics);
+            let seat = seat.and_then(|own| seat_rule(draft, own, diagnostics));
+            if let (Some(seat), Some((_, own))) =
+                (seat, draft.permissions.iter_mut().find(|(own, _)| *own == id))
+            {
+                own.seat = seat;
+            }
+            let Some(operations) = operations else { return };
+            operations
+        }
+    };
     let mut seen: HashMap<usize, Text<'_>> = HashMap::new();
     for text in node.texts(diagnostics).unwrap_or_default() {
         let Some(index) = draft.operation(text, diagnostics) else { continue };
@@ -181,8 +193,34 @@ fn operations(draft: &mut Draft<'_>, node: &Node, id: PermissionId, diagnostics:
             );
             continue;
         }
-        if let Some(operation) = draft.operations.get_mut(index) {
+        let Some(operation) = draft.operations.get_mut(index) else { continue };
+        if operation.reached == Reached::Socket {
+            let message = format!("`{}` is the socket's own path", text.value);
+            diagnostics.push(
+                Diagnostic::error(code::SOCKET, message)
+                    .at(text.inner(), "who may open the socket follows from who may send its events")
+                    .also(operation.span, "the socket"),
+            );
+        } else {
             operation.permissions.push(id);
+        }
+    }
+}
+
+/// Reads `seat = true`, or the condition under which a seat is needed.
+fn seat_rule(draft: &Draft<'_>, node: &Node, diagnostics: &mut Diagnostics) -> Option<SeatRule> {
+    match &node.value {
+        Raw::Bool(true) => Some(SeatRule::Always),
+        Raw::Bool(false) => Some(SeatRule::Free),
+        Raw::Text(name, _) => {
+            let text = node.as_text()?;
+            conditions::by_name(draft, text, name, diagnostics).map(SeatRule::If)
+        }
+        _ => {
+            let message =
+                format!("`seat` is true, false or the name of a condition, not {}", node.type_name());
+            diagnostics.push(Diagnostic::error(code::WRONG_TYPE, message).at(node.span, ""));
+            None
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::super::raw::{Entry, Node, Table, Text};
 use super::resources::USE;
-use super::{Draft, conditions};
+use super::{Draft, conditions, until};
 use crate::fact::Source;
 use crate::policy::{Grant, PermissionId, Role, TenantRule};
 use crate::spelling;
@@ -175,15 +175,13 @@ fn terms(
         }
     }
     for text in texts.iter().filter(|text| !text.value.starts_with('!')) {
-        let (name, conditions) = match text.value.split_once(" if ") {
-            None => (text.value.trim(), Vec::new()),
+        let (term, day) = until::split(text.value);
+        let (name, mut conditions) = match term.split_once(" if ") {
+            None => (term.trim(), Vec::new()),
             Some((name, list)) => (name.trim(), named(draft, *text, list, diagnostics)),
         };
-        if text.value.contains(" until ") {
-            diagnostics.push(
-                Diagnostic::error(code::NOT_SUPPORTED, "`until` is not supported yet").at(text.inner(), ""),
-            );
-            continue;
+        if let Some(day) = day {
+            conditions.push(until::condition(draft, *text, day, diagnostics).unwrap_or(usize::MAX));
         }
         // The nearest resource is no help here: it would be the grant without its condition.
         if name.ends_with(" if") || name.contains(" unless ") {
@@ -290,9 +288,10 @@ fn cells(
         let id =
             resource.and_then(|own| own.scopes.iter().find(|(scope, _)| **scope == *USE)).map(|(_, id)| *id);
         for (cell, column) in cells.iter().zip(columns) {
-            let granted = match cell.value.split_once(' ') {
-                None if cell.value == "yes" => Some(Vec::new()),
-                None if cell.value == "no" => None,
+            let (term, day) = until::split(cell.value);
+            let granted = match term.split_once(' ') {
+                None if term == "yes" => Some(Vec::new()),
+                None if term == "no" && day.is_none() => None,
                 Some(("if", list)) => Some(named(draft, *cell, list, diagnostics)),
                 _ => {
                     diagnostics.push(
@@ -305,6 +304,13 @@ fn cells(
                     );
                     None
                 }
+            };
+            let granted = match (granted, day) {
+                (Some(mut conditions), Some(day)) => {
+                    conditions.push(until::condition(draft, *cell, day, diagnostics).unwrap_or(usize::MAX));
+                    Some(conditions)
+                }
+                (granted, _) => granted,
             };
             let role = roles.iter_mut().find(|role| *role.name == *column.value);
             if let (Some(conditions), Some(role), Some(permission)) = (granted, role, id) {

@@ -30,7 +30,7 @@ impl Needs {
         self.is_as_started(sources)?;
         let trust = (self.trust)();
         let configured = matches!(trust, Trust::Configured);
-        let compiled = compile(sources, Carried { previous, trust })?;
+        let compiled = compile(sources, Carried { previous, trust, now: Some(super::now()) })?;
         credentials::read_all(&compiled.snapshot.gateway)?;
         if configured {
             self.keyring.tend_all(&compiled.snapshot);

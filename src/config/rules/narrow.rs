@@ -1,0 +1,212 @@
+//! `[narrow.COND]`: a list names no single object, so the condition becomes a filter of its query. The value is the other
+//! side of the condition's one `=`, the side that is known without the object.
+
+use super::super::diagnostic::{Diagnostic, Diagnostics, code};
+use super::super::raw::{Entry, Fields, Table, Text};
+use super::obligations::operation;
+use super::reach::Reach;
+use super::{Draft, OperationDraft};
+use crate::policy::obligation::Narrow;
+use crate::policy::{Condition, Leaf, Operand, Operator, TenantRule};
+use crate::route::Verb;
+
+/// Most narrowings of one operation.
+const NARROWS_MAX: usize = 32;
+
+/// Reads `[narrow.*]`.
+pub(super) fn read(draft: &mut Draft<'_>, table: &Table, diagnostics: &mut Diagnostics) {
+    for own in &table.entries {
+        let Some(rows) = own.value.table(diagnostics) else { continue };
+        let Some((condition, leaf)) = condition(draft, own, diagnostics) else { continue };
+        for row in &rows.entries {
+            if let Some((at, narrow)) = one(draft, row, (condition, &leaf), diagnostics)
+                && let Some(operation) = draft.operations.get_mut(at)
+            {
+                let narrows = std::mem::take(&mut operation.obligations.narrows);
+                operation.obligations.narrows = narrows.into_iter().chain([narrow]).collect();
+            }
+        }
+    }
+}
+
+/// The condition that a table narrows by: one comparison, of `[when]` or of a requirement's own.
+fn condition(draft: &Draft<'_>, own: &Entry, diagnostics: &mut Diagnostics) -> Option<(usize, Leaf)> {
+    let required = draft.requirements.iter().find(|other| *other.requirement.name == *own.key);
+    let found = draft.condition_names.get(own.key.as_str()).copied();
+    let Some(index) = found.or(required.map(|own| own.requirement.condition)) else {
+        diagnostics.push(
+            Diagnostic::error(code::UNKNOWN_CONDITION, format!("unknown condition `{}`", own.key))
+                .at(own.span, "not declared in [when]")
+                .nearest(own.span, &own.key, draft.condition_names.keys().map(|key| &**key)),
+        );
+        return None;
+    };
+    match draft.conditions.get(index).map(|named| &named.condition) {
+        Some(Condition::Leaf(leaf)) if leaf.operator == Operator::Equal => Some((index, leaf.clone())),
+        _ => {
+            let message = format!("`{}` is more than one `=`, so no query can filter by it", own.key);
+            diagnostics.push(
+                Diagnostic::error(code::OBLIGATION, message)
+                    .at(own.span, "expected a condition such as `call.creator = token.oid`")
+                    .help("what no single query says can be a [filter] of the answer"),
+            );
+            None
+        }
+    }
+}
+
+fn one(
+    draft: &Draft<'_>,
+    row: &Entry,
+    (condition, leaf): (usize, &Leaf),
+    diagnostics: &mut Diagnostics,
+) -> Option<(usize, Narrow)> {
+    let mut fields = Fields::new(row.value.table(diagnostics)?);
+    let query = fields.require("query", row.span, diagnostics).and_then(|node| node.text(diagnostics));
+    let pass = fields.take("pass").and_then(|node| node.texts(diagnostics)).unwrap_or_default();
+    fields.finish(diagnostics);
+    let at = operation(draft, row, diagnostics)?;
+    let own = draft.operations.get(at)?;
+    let key = Text::of_key(row);
+    let mut refuse = |message: String| {
+        diagnostics.push(Diagnostic::error(code::OBLIGATION, message).at(key.inner(), ""));
+    };
+    if own.verb != Verb::Get {
+        refuse(format!("`{}` is no list: a query is narrowed on a `GET`", key.value));
+        return None;
+    }
+    let Some(value) = value(draft, own, leaf) else {
+        let name = draft.conditions.get(condition).map_or("", |own| &*own.name);
+        let message = format!("on `{}` there is nothing to narrow by in `{name}`", key.value);
+        diagnostics.push(
+            Diagnostic::error(code::OBLIGATION, message)
+                .at(key.inner(), "exactly one side of its `=` is of an object that isn't named here")
+                .help("the side that is known here is what the list is filtered by"),
+        );
+        return None;
+    };
+    let query = query?;
+    if query.value.is_empty() || pass.iter().any(|own| own.value == query.value) {
+        let message = format!("`{}` is set by the gateway, so the client's own can't pass", query.value);
+        diagnostics.push(Diagnostic::error(code::OBLIGATION, message).at(query.inner(), ""));
+        return None;
+    }
+    let pass: Box<[Box<str>]> = pass.iter().map(|text| text.value.into()).collect();
+    check_others(own, (query, &pass), diagnostics)?;
+    Some((at, Narrow { condition, query: query.value.into(), value, pass }))
+}
+
+/// Several narrowings of one operation set several keys, and let the same of the client's pass.
+fn check_others(
+    own: &OperationDraft,
+    (query, pass): (Text<'_>, &[Box<str>]),
+    diagnostics: &mut Diagnostics,
+) -> Option<()> {
+    let others = &own.obligations.narrows;
+    let why = if others.iter().any(|other| *other.query == *query.value) {
+        "it is narrowed by this query already"
+    } else if others.iter().any(|other| *other.pass != *pass) {
+        "its other narrowing lets other keys `pass`: they must be the same"
+    } else if others.iter().any(|other| pass.contains(&other.query)) {
+        "`pass` names what its other narrowing sets"
+    } else if others.len() >= NARROWS_MAX {
+        "it is narrowed in more than 32 ways"
+    } else {
+        return Some(());
+    };
+    diagnostics.push(Diagnostic::error(code::OBLIGATION, why).at(query.inner(), ""));
+    None
+}
+
+/// The side of a comparison that is known where the other is not.
+fn value(draft: &Draft<'_>, operation: &OperationDraft, leaf: &Leaf) -> Option<Operand> {
+    let reach = Reach::of(draft, operation);
+    let right_is_known = match leaf.operand {
+        Operand::Fact(other) => reach.knows(other),
+        Operand::Literal(_) => true,
+    };
+    match (reach.knows(leaf.fact), right_is_known) {
+        (false, true) => Some(leaf.operand.clone()),
+        (true, false) => Some(Operand::Fact(leaf.fact)),
+        _ => None,
+    }
+}
+
+/// How a condition is used by the rules of an operation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Uses {
+    plain: bool,
+    negated: bool,
+}
+
+/// Every narrowing is used, and not under `not`: what is filtered by a condition holds, and its opposite can't.
+pub(super) fn check(draft: &Draft<'_>, table: &Table, diagnostics: &mut Diagnostics) {
+    for own in &table.entries {
+        let required = draft.requirements.iter().find(|other| *other.requirement.name == *own.key);
+        let found = draft.condition_names.get(own.key.as_str()).copied();
+        let Some(condition) = found.or(required.map(|own| own.requirement.condition)) else { continue };
+        for row in own.value.as_table().map_or(&[][..], |rows| &rows.entries) {
+            let key = Text::of_key(row);
+            let is_narrowed = |operation: &&OperationDraft| {
+                draft.written(operation) == key.value
+                    && operation.obligations.narrows.iter().any(|own| own.condition == condition)
+            };
+            let Some(operation) = draft.operations.iter().find(is_narrowed) else { continue };
+            let uses = uses(draft, operation, condition);
+            let diagnostic = if uses.negated {
+                Diagnostic::error(
+                    code::OBLIGATION,
+                    format!("`{}` stands under `not` in a rule of `{}`", own.key, key.value),
+                )
+                .help("what becomes a filter holds for all that is listed, so its opposite can't be required")
+            } else if !uses.plain {
+                let message =
+                    format!("no rule of `{}` reads `{}`, so this narrows nothing", key.value, own.key);
+                Diagnostic::warning(code::OBLIGATION, message)
+            } else {
+                continue;
+            };
+            diagnostics.push(diagnostic.at(key.inner(), "narrowed here"));
+        }
+    }
+}
+
+/// How the requirements and grants of an operation use a condition.
+fn uses(draft: &Draft<'_>, operation: &OperationDraft, condition: usize) -> Uses {
+    let proven_by = match &draft.tenant {
+        Some(TenantRule::From { proven_by, .. }) => *proven_by,
+        _ => None,
+    };
+    let required = operation.requirements.iter().copied().chain(proven_by);
+    let required = required.filter_map(|index| draft.requirements.get(index));
+    let grants = draft.roles.iter().flat_map(|role| &role.grants);
+    let granted = grants.filter(|grant| operation.permissions.contains(&grant.permission));
+    let mut rules: Vec<usize> = required.map(|own| own.requirement.condition).collect();
+    rules.extend(granted.flat_map(|grant| grant.conditions.iter().copied()));
+    rules.sort_unstable();
+    rules.dedup();
+    let mut uses = Uses::default();
+    for rule in rules {
+        visit(draft, &Condition::Named(rule), (condition, false), &mut uses);
+    }
+    uses
+}
+
+fn visit(draft: &Draft<'_>, own: &Condition, (wanted, negated): (usize, bool), uses: &mut Uses) {
+    match own {
+        Condition::Named(index) if *index == wanted => {
+            uses.plain |= !negated;
+            uses.negated |= negated;
+        }
+        Condition::Named(index) => {
+            if let Some(named) = draft.conditions.get(*index) {
+                visit(draft, &named.condition, (wanted, negated), uses);
+            }
+        }
+        Condition::All(parts) | Condition::Any(parts) => {
+            parts.iter().for_each(|part| visit(draft, part, (wanted, negated), uses));
+        }
+        Condition::Not(part) => visit(draft, part, (wanted, !negated), uses),
+        Condition::Leaf(_) => {}
+    }
+}
