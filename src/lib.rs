@@ -65,18 +65,22 @@
 //!   (`policy::prefixes`).
 //! - Grants only add up: holding one role more never takes access away (`policy::properties`).
 //! - What was judged is what is forwarded; what can be read in two ways is refused (`request`, `forwarding::messages`).
+//! - A body that a rule reads is forwarded byte for byte (`forwarding::reading`).
+//! - An answer that should be edited and can't be read is not passed on (`json::edit`, `forwarding::transforms`).
 //! - Nothing that a client sends sets, hides or shadows an identity header (`forwarding::headers`).
 //! - A token is judged only by the issuer that it names; a remembered one dies with its key, its issuer's configuration and
 //!   its `exp` (`tokens`).
 //! - A development token is refused by whatever `run` serves, whatever is configured (`dev`, `tokens`).
 //! - Every request ends in exactly one outcome, also one whose client left (`forwarding::lives`).
+//! - Where a tenant refuses people without a seat, no more hold one than there are; a refusal spends none, and a clock that is
+//!   put back frees none (`seat`).
 //! - No limit is optional, and no buffer grows without a bound (`forwarding::bodies`, `config::gateway`).
 //! - Unknown keys, and what this version can't enforce, are errors (`policy::mistakes`).
 //!
 //! # Absent, on purpose
 //! No forbid rules and no order between rules. No mode that lets a request pass because something failed. No expression
 //! language: conditions are three words, so that they can be analysed exactly. Look-ups, obligations (narrow, mask, filter,
-//! body, inject), socket events, seats and TLS on the listener are not here yet; a file that needs them is refused.
+//! body, inject), socket events and TLS on the listener are not here yet; a file that needs them is refused.
 
 pub mod request;
 pub mod zone;

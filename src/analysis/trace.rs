@@ -1,9 +1,10 @@
 //! How a ruling was come to, step by step, with the values that its conditions read. It evaluates nothing anew that
 //! could differ: steps come from the ruling's own evidence, values from the same facts.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{guard, nearest};
+use super::{carried, guard, nearest};
 use crate::authorize::{Evidence, Judged};
 use crate::fact::Value;
 use crate::identity::Principal;
@@ -51,23 +52,61 @@ pub fn steps(snapshot: &Snapshot, request: &RequestView<'_>, evidence: &Evidence
     };
     let parameters = operation.template.values(request.path);
     let trail = Trail::default();
-    let facts = Facts {
-        declared: &app.facts,
-        request,
-        parameters: &parameters,
-        principal: Some(&principal),
-        tenant: judged.tenant.as_deref(),
-        app: judged.operation.app,
-        known: &judged.known,
-        narrows: &operation.obligations.narrows,
-        trail: &trail,
-        now: judged.now,
-    };
+    let facts = facts(app, operation, judged, request, (&principal, &parameters, &trail));
     steps.push(identity(app, judged, &principal));
+    steps.extend(carried::answers(app, judged));
     steps.push(tenant(app, judged, &facts));
     steps.extend(requirements(app, operation, judged, &facts));
     steps.extend(grant(app, operation, judged, &facts));
     steps
+}
+
+/// The facts that an operator could state to make an answer one that doesn't rest on what is unknown.
+#[must_use]
+pub fn unknown_facts(snapshot: &Snapshot, request: &RequestView<'_>, evidence: &Evidence) -> Vec<Box<str>> {
+    let mut unknown = Vec::new();
+    let Some(judged) = &evidence.judged else { return unknown };
+    let Some((app, operation)) = snapshot.operation(judged.operation) else { return unknown };
+    let Some(caller) = &evidence.caller else { return unknown };
+    let Ok(principal) = Principal::identify(caller.clone(), |id| snapshot.directory.knows(id)) else {
+        return unknown;
+    };
+    let parameters = operation.template.values(request.path);
+    let trail = Trail::default();
+    let facts = facts(app, operation, judged, request, (&principal, &parameters, &trail));
+    let proof = match &app.tenant {
+        TenantRule::From { proven_by, .. } => proven_by.as_ref(),
+        TenantRule::Constant(_) => None,
+    };
+    let requirements = proof.into_iter().chain(operation.requirements());
+    let mut conditions: Vec<usize> =
+        requirements.filter_map(|own| app.requirements.get(*own)).map(|own| own.condition).collect();
+    if let Some(Decision::Deny(Denial::Condition { condition, .. })) = judged.decision {
+        conditions.push(condition);
+    }
+    conditions.iter().for_each(|condition| carried::unknown(app, *condition, &facts, &mut unknown));
+    unknown
+}
+
+fn facts<'r>(
+    app: &'r App,
+    operation: &'r Operation,
+    judged: &'r Judged,
+    request: &'r RequestView<'r>,
+    (principal, parameters, trail): (&'r Principal, &'r [(&'r str, Cow<'r, str>)], &'r Trail),
+) -> Facts<'r> {
+    Facts {
+        declared: &app.facts,
+        request,
+        parameters,
+        principal: Some(principal),
+        tenant: judged.tenant.as_deref(),
+        app: judged.operation.app,
+        known: &judged.known,
+        narrows: &operation.obligations.narrows,
+        trail,
+        now: judged.now,
+    }
 }
 
 fn route(app: &App, operation: &Operation) -> Step {
@@ -263,8 +302,15 @@ pub fn written(app: &App, leaf: &Leaf) -> String {
 }
 
 fn values(leaf: &Leaf, facts: &Facts<'_>) -> String {
-    let shown =
-        |value: Option<Value<'_>>| value.map_or_else(|| "unknown".to_owned(), |value| value.to_string());
+    let shown = |value: Option<Value<'_>>| match value {
+        None => "unknown".to_owned(),
+        // As the tenant's clocks show it: days and hours are compared there.
+        Some(Value::Time(moment)) => {
+            let there = moment.zone.datetime(moment.at).strftime("%Y-%m-%d %H:%M");
+            format!("{} {there} {}", moment.weekday(), moment.zone.name())
+        }
+        Some(value) => value.to_string(),
+    };
     let right = match &leaf.operand {
         Operand::Fact(index) => shown(facts.get(*index)),
         Operand::Literal(literal) => literal.to_string(),

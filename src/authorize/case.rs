@@ -4,21 +4,18 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::evidence::{Effect, Evidence, Verdict};
-use super::needs::Asked;
-use super::permit::{Permit, Target};
+use super::permit::Permit;
 use super::{Question, Shown};
 use crate::fact::Value;
 use crate::identity::{Principal, PrincipalError};
-use crate::policy::lookup::Forget;
-use crate::policy::obligation::{SeatRule, has_only};
 use crate::policy::socket::TokenSource;
 use crate::policy::{
     self, Access, App, Decision, Denial, Facts, Granted, Known, LOOK_UPS_MAX, Missed, Needs, Operation,
-    RoleSet, Standing, TenantRule, Trail, Truth,
+    RoleSet, Standing, TenantRule, Trail,
 };
 use crate::rejection::{Challenge, Rejection, TenantError};
 use crate::request::{Malformed, RequestView, Timestamp, read_header};
-use crate::seat::{PersonId, SeatClaim, Seated};
+use crate::seat::SeatClaim;
 use crate::snapshot::{OperationRef, Snapshot};
 use crate::tenant::Tenant;
 use crate::token::VerifiedToken;
@@ -35,16 +32,16 @@ pub(super) struct Case<'q> {
 
 /// How far a judgement came.
 pub(super) enum Step {
-    Permit(Permit),
+    Permit(Box<Permit>),
     Refuse(Rejection),
     Ask(Vec<Question>),
 }
 
 /// Why there is no permit yet.
-enum Held {
+pub(super) enum Held {
     Refused(Rejection),
     Needs(Needs),
-    Seat(SeatClaim),
+    Seat(Box<SeatClaim>),
 }
 
 impl<R: Into<Rejection>> From<R> for Held {
@@ -54,11 +51,12 @@ impl<R: Into<Rejection>> From<R> for Held {
 }
 
 /// What is settled about a caller before the rules are asked.
-struct Heard<'f, 'r> {
-    principal: &'r Principal,
-    tenant: &'r Arc<Tenant>,
-    named: Option<&'f str>,
-    facts: &'f Facts<'r>,
+pub(super) struct Heard<'f, 'r> {
+    pub(super) principal: &'r Principal,
+    pub(super) tenant: &'r Arc<Tenant>,
+    /// The id that named the tenant.
+    pub(super) named: Option<&'f str>,
+    pub(super) facts: &'f Facts<'r>,
 }
 
 impl<'q> Case<'q> {
@@ -69,52 +67,55 @@ impl<'q> Case<'q> {
                 evidence.issuer.clone_from(&refused.issuer);
                 return Step::Refuse(Rejection::Token(refused.error));
             }
-            (_, Access::Public) => {
-                evidence.verdict = Some(Verdict { effect: Effect::Allow, reason: "public" });
-                evidence.rule = Some(self.operation.place.clone());
-                return self.stranger().map_or_else(Step::Refuse, Step::Permit);
-            }
+            (_, Access::Public) => return self.stranger("public", evidence),
             (Shown::Nothing, Access::Socket { .. }) if self.connects_later() => {
-                evidence.verdict = Some(Verdict { effect: Effect::Allow, reason: "token-to-come" });
-                evidence.rule = Some(self.operation.place.clone());
-                return self.stranger().map_or_else(Step::Refuse, Step::Permit);
+                return self.stranger("token-to-come", evidence);
             }
             (Shown::Nothing, _) => return Step::Refuse(Rejection::CredentialMissing),
             (Shown::Verified(token), _) => token,
         };
+        evidence.issuer = Some(token.issuer().clone());
+        evidence.caller = Some(token.clone());
         // Each turn asks, or settles one look-up more that can't be asked.
         for _ in 0..=LOOK_UPS_MAX {
-            match self.hear(token, known, evidence) {
-                Ok(permit) => return Step::Permit(permit),
-                Err((Held::Refused(rejection), _)) => return Step::Refuse(rejection),
-                Err((Held::Seat(claim), _)) => {
-                    return Step::Ask(vec![Question::Seat { app: self.at.app, claim: Box::new(claim) }]);
-                }
-                Err((Held::Needs(_), asked)) if !asked.questions.is_empty() => {
-                    return Step::Ask(asked.questions);
-                }
-                Err((Held::Needs(_), asked)) => known.take(asked.settled),
+            let mut settled = Known::default();
+            match self.hear(token, known, &mut settled, evidence) {
+                Ok(step) => return step,
+                Err(Held::Refused(rejection)) => return Step::Refuse(rejection),
+                Err(Held::Seat(claim)) => return Step::Ask(vec![Question::Seat { app: self.at.app, claim }]),
+                Err(Held::Needs(_)) => known.take(settled),
             }
         }
         Step::Refuse(Rejection::Internal)
     }
 
-    /// Judges a caller by what is known; what isn't is spelled out as questions.
+    /// A request without a principal.
+    fn stranger(&self, reason: &'static str, evidence: &mut Evidence) -> Step {
+        evidence.verdict = Some(Verdict { effect: Effect::Allow, reason });
+        evidence.rule = Some(self.operation.place.clone());
+        self.unattended().map_or_else(Step::Refuse, |permit| Step::Permit(Box::new(permit)))
+    }
+
+    /// Whether the token of a socket may come with its first packet.
+    fn connects_later(&self) -> bool {
+        let sources = self.app.socket.as_ref().map_or(&[][..], |own| &own.token);
+        sources.iter().any(|source| matches!(source, TokenSource::Auth(_)))
+    }
+
+    /// Judges a caller by what is known; what isn't is spelled out as questions, or settled where it can't be asked.
     fn hear(
         &self,
         token: &Arc<VerifiedToken>,
         known: &Known,
+        settled: &mut Known,
         evidence: &mut Evidence,
-    ) -> Result<Permit, (Held, Asked)> {
-        let nothing = |held: Held| (held, Asked::default());
-        evidence.issuer = Some(token.issuer().clone());
-        evidence.caller = Some(token.clone());
+    ) -> Result<Step, Held> {
         if *token.issuer() != self.app.issuer {
-            return Err(nothing(Rejection::Principal(PrincipalError::WrongIssuer).into()));
+            return Err(Rejection::Principal(PrincipalError::WrongIssuer).into());
         }
         let principal = Principal::identify(token.clone(), |id| self.snapshot.directory.knows(id))
-            .map_err(|why| nothing(Rejection::Principal(why).into()))?;
-        self.read_once().map_err(|why| nothing(why.into()))?;
+            .map_err(Rejection::Principal)?;
+        self.read_once()?;
         let parameters = self.operation.template.values(self.request.path);
         let trail = Trail::default();
         let mut facts = Facts {
@@ -129,187 +130,81 @@ impl<'q> Case<'q> {
             trail: &trail,
             now: self.now,
         };
-        let (tenant, named) = self.tenant(&facts).map_err(|why| nothing(why.into()))?;
+        let (tenant, named) = self.tenant(&facts)?;
         facts.tenant = Some(&tenant);
         let heard = Heard { principal: &principal, tenant: &tenant, named: named.as_deref(), facts: &facts };
-        self.decide(&heard, evidence).map_err(|held| match &held {
-            Held::Needs(needs) => {
-                let mut asked = Asked::default();
-                asked.questions = self.questions(*needs, &facts, &mut asked.settled);
-                (held, asked)
+        match self.rule(&heard, evidence) {
+            Ok(permit) => Ok(Step::Permit(Box::new(permit))),
+            Err(Held::Needs(needs)) => {
+                let questions = self.questions(needs, &facts, settled);
+                if questions.is_empty() { Err(Held::Needs(needs)) } else { Ok(Step::Ask(questions)) }
             }
-            _ => nothing(held),
-        })
+            Err(held) => Err(held),
+        }
     }
 
-    fn decide(&self, heard: &Heard<'_, '_>, evidence: &mut Evidence) -> Result<Permit, Held> {
+    /// Proves the tenant, finds the roles and decides.
+    fn rule(&self, heard: &Heard<'_, '_>, evidence: &mut Evidence) -> Result<Permit, Held> {
         let facts = heard.facts;
-        let Some(judged) = &mut evidence.judged else { return Err(Rejection::Internal.into()) };
-        judged.tenant = Some(heard.tenant.clone());
         let proof = self.proof(facts);
-        if let Standing::Against(_) = proof {
-            return Err(Rejection::Tenant(TenantError::NotProven).into());
-        }
-        let _before = facts.trail.take();
-        let held = facts.get(self.app.roles_fact);
-        let (needs, missed) = facts.trail.take();
-        judged.roles = RoleSet::of(self.app, held.as_ref());
-        let roles = judged.roles.clone();
-        // Without the caller's roles there is no decision, but what is required may refuse at once.
-        let decision = match (needs.is_empty(), missed) {
-            (true, Missed::Nothing) => policy::decide(self.app, self.operation, &roles, facts),
-            (false, _) => match policy::require(self.app, self.operation, facts) {
-                Standing::Against(denial) => Decision::Deny(denial),
-                _ => Decision::Need(needs),
-            },
-            (true, Missed::Something) => Decision::Unanswered(Denial::NoPermission),
-        };
-        let decision = match (proof, decision) {
-            // Who isn't known to be the tenant's is refused as such, and asked about first.
-            (Standing::Open(open), Decision::Need(needs)) => open.and(needs),
-            (Standing::Open(open), Decision::Allow(_)) => open.decision(),
-            (_, decision) => decision,
-        };
+        let (roles, open) = self.roles(facts);
+        let decision = self.decision(proof, &roles, open, facts);
         if proof == Standing::For(()) {
             evidence.tenant = Some(heard.tenant.name.clone());
         }
-        if let Some(judged) = &mut evidence.judged {
-            judged.decision = Some(decision);
-        }
-        evidence.rule = self.place(decision);
-        let granted = match decision {
-            Decision::Allow(granted) => granted,
-            Decision::Need(needs) => return Err(Held::Needs(needs)),
-            Decision::Unanswered(denial) => {
-                evidence.verdict = Some(Verdict { effect: Effect::Deny, reason: "unanswered" });
-                evidence.audited = self.audited(facts);
-                let _unanswered = denial;
-                return Err(Rejection::Unanswered.into());
-            }
-            Decision::Deny(denial) => {
-                evidence.verdict = Some(Verdict { effect: Effect::Deny, reason: denial.reason() });
-                evidence.audited = self.audited(facts);
+        let permit = match (proof, decision) {
+            (Standing::Against(_), _) => Err(Rejection::Tenant(TenantError::NotProven).into()),
+            (_, Decision::Need(needs)) => Err(Held::Needs(needs)),
+            (_, Decision::Allow(granted)) => self.carry(heard, &roles, granted, evidence),
+            (_, Decision::Deny(denial)) => {
+                evidence.refused(denial.reason(), self.audited(facts));
                 let challenge = self.challenge(denial, heard.principal);
-                return Err(challenge.map_or(Rejection::Denied, Rejection::StepUp).into());
+                Err(challenge.map_or(Rejection::Denied, Rejection::StepUp).into())
+            }
+            (_, Decision::Unanswered(_)) => {
+                evidence.refused("unanswered", self.audited(facts));
+                Err(Rejection::Unanswered.into())
             }
         };
-        let permit = self.carry(heard, &roles, granted, evidence)?;
-        evidence.verdict = Some(Verdict { effect: Effect::Allow, reason: "granted" });
-        Ok(permit)
+        evidence.rule = self.place(decision);
+        let Some(judged) = &mut evidence.judged else { return Err(Rejection::Internal.into()) };
+        judged.tenant = Some(heard.tenant.clone());
+        judged.roles = roles;
+        judged.decision = (!matches!(proof, Standing::Against(_))).then_some(decision);
+        permit
     }
 
-    /// What the allow carries along: obligations that must be known before it is one, and a seat last of all.
-    fn carry(
-        &self,
-        heard: &Heard<'_, '_>,
-        roles: &RoleSet,
-        granted: Granted,
-        evidence: &mut Evidence,
-    ) -> Result<Permit, Held> {
-        let (facts, own) = (heard.facts, &self.operation.obligations);
-        let narrowed = self.narrowed(facts);
+    /// The caller's roles, and what would tell them where they aren't known.
+    fn roles(&self, facts: &Facts<'_>) -> (RoleSet, Option<Needs>) {
         let _before = facts.trail.take();
-        let mut needs = Needs::default();
-        if own.body_only.is_some() && facts.known.body.is_none() {
-            needs.body = true;
-        }
-        let (supplied, query) = self.supplied(facts, heard.named)?;
-        let injected = self.injected(facts);
-        let edits = self.edits(roles, facts);
-        let audited = self.audited(facts);
-        let (wanted, _) = facts.trail.take();
-        needs = needs.and(wanted);
-        if !needs.is_empty() {
-            return Err(Held::Needs(needs));
-        }
-        evidence.audited = audited;
-        let refuse = |evidence: &mut Evidence, reason: &'static str, rejection: Rejection| {
-            evidence.verdict = Some(Verdict { effect: Effect::Deny, reason });
-            Held::Refused(rejection)
+        let held = facts.get(self.app.roles_fact);
+        let (needs, missed) = facts.trail.take();
+        let open = !needs.is_empty() || missed == Missed::Something;
+        (RoleSet::of(self.app, held.as_ref()), open.then_some(needs))
+    }
+
+    /// Without the caller's roles there is no decision, but what is required may refuse at once. Who isn't known to be
+    /// the tenant's is asked about together with what else is needed.
+    fn decision(
+        &self,
+        proof: Standing<()>,
+        roles: &RoleSet,
+        open: Option<Needs>,
+        facts: &Facts<'_>,
+    ) -> Decision {
+        let decision = match open {
+            None => policy::decide(self.app, self.operation, roles, facts),
+            Some(needs) => match policy::require(self.app, self.operation, facts) {
+                Standing::Against(denial) => Decision::Deny(denial),
+                _ if needs.is_empty() => Decision::Unanswered(Denial::NoPermission),
+                _ => Decision::Need(needs),
+            },
         };
-        if let (Some(allowed), Some(body)) = (&own.body_only, &facts.known.body)
-            && !has_only(body, allowed)
-        {
-            return Err(refuse(evidence, "body-field", Rejection::FieldNotPermitted));
+        match (proof, decision) {
+            (Standing::Open(open), Decision::Need(needs)) => open.and(needs),
+            (Standing::Open(open), Decision::Allow(_)) => open.decision(),
+            (_, decision) => decision,
         }
-        let Some(injected) = injected else {
-            return Err(refuse(evidence, "inject-unknown", Rejection::Denied));
-        };
-        match self.seat(heard, granted) {
-            Some(claim) if facts.known.seated(self.at.app).is_none() => return Err(Held::Seat(claim)),
-            Some(_) if matches!(facts.known.seated(self.at.app), Some(Seated::Refused(_))) => {
-                return Err(refuse(evidence, "no-seat", Rejection::NoSeat));
-            }
-            _ => {}
-        }
-        evidence.narrowed.clone_from(&narrowed);
-        let identity = self.identity(heard.principal, heard.tenant, roles, granted);
-        let mut permit =
-            self.permit(Target { narrowed: &narrowed, more: query, narrows: facts.trail.narrowed() })?;
-        permit.identity = Some(identity);
-        permit.authorization = self.app.authorization;
-        permit.supplied = supplied;
-        permit.supplied.extend(injected);
-        let edited = !edits.masks.is_empty() || !edits.filters.is_empty();
-        permit.edits = edited.then(|| Arc::new(edits));
-        permit.forgets = self.forgets(heard.tenant);
-        permit.upgrade = self.upgrade(Some(heard.principal.token()), roles, Some(facts));
-        Ok(permit)
-    }
-
-    /// The permit of a request without a principal.
-    fn stranger(&self) -> Result<Permit, Rejection> {
-        let mut permit = self.permit(Target { narrowed: &[], more: String::new(), narrows: 0 })?;
-        permit.removed = self.app.injects.iter().map(|own| own.header.clone()).collect();
-        permit.upgrade = self.upgrade(None, &RoleSet::default(), None);
-        Ok(permit)
-    }
-
-    /// Whether the token of a socket may come with its first packet.
-    fn connects_later(&self) -> bool {
-        let sources = self.app.socket.as_ref().map_or(&[][..], |own| &own.token);
-        sources.iter().any(|source| matches!(source, TokenSource::Auth(_)))
-    }
-
-    /// The seat that the request needs, if it needs one. A test of it that isn't known doesn't spare one.
-    fn seat(&self, heard: &Heard<'_, '_>, granted: Granted) -> Option<SeatClaim> {
-        let Granted::Grant { permission, .. } = granted else { return None };
-        match self.app.permission(permission)?.seat {
-            SeatRule::Free => return None,
-            SeatRule::Always => {}
-            SeatRule::If(condition) => {
-                if policy::test(self.app, condition, heard.facts) == Truth::Fails {
-                    return None;
-                }
-            }
-        }
-        let token = heard.principal.token();
-        let organisation = token.claims().get("tid").and_then(serde_json::Value::as_str).unwrap_or_default();
-        Some(SeatClaim {
-            tenant: heard.tenant.name.clone(),
-            app: self.app.name.clone(),
-            person: PersonId::of(token.issuer(), organisation, heard.principal.subject()),
-            at: self.now,
-            seats: heard.tenant.seats(),
-            zone: heard.tenant.zone().clone(),
-        })
-    }
-
-    /// The facts that are recorded whatever the rules read, as text.
-    fn audited(&self, facts: &Facts<'_>) -> Vec<(Box<str>, String)> {
-        let text =
-            |fact: usize| facts.get(fact).map_or_else(|| "unknown".to_owned(), |value| value.to_string());
-        let own = self.operation.obligations.audit.iter();
-        own.filter_map(|fact| Some((self.app.facts.get(*fact)?.name.clone(), text(*fact)))).collect()
-    }
-
-    fn forgets(&self, tenant: &Tenant) -> Vec<Forget> {
-        let own = self.operation.obligations.forgets.iter();
-        let forget = |look_up: &usize| {
-            let namespace = self.app.look_ups.get(*look_up)?.name.clone();
-            Some(Forget { app: self.app.name.clone(), tenant: tenant.name.clone(), namespace })
-        };
-        own.filter_map(forget).collect()
     }
 
     /// What a rule reads occurs once, else the app could read another value than the rule.

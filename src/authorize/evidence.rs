@@ -58,6 +58,11 @@ impl Judged {
 }
 
 impl Evidence {
+    pub(super) fn refused(&mut self, reason: &'static str, audited: Vec<(Box<str>, String)>) {
+        self.verdict = Some(Verdict { effect: Effect::Deny, reason });
+        self.audited = audited;
+    }
+
     pub(super) fn knows(&mut self, known: Known) {
         if let Some(judged) = &mut self.judged {
             judged.known = known;

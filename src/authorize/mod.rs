@@ -6,6 +6,7 @@
 
 mod ask;
 mod carried;
+mod carry;
 mod case;
 mod evidence;
 mod needs;
@@ -248,7 +249,7 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, mut course: Course) -> 
         match case.judge(&course.shown, &mut course.known, &mut evidence) {
             Step::Permit(permit) => {
                 evidence.knows(course.known);
-                return Judgement::Permit(permit, evidence);
+                return Judgement::Permit(*permit, evidence);
             }
             Step::Refuse(rejection) => {
                 let verdict = Verdict { effect: Effect::Deny, reason: rejection.reason() };

@@ -107,13 +107,6 @@ impl Case<'_> {
     }
 }
 
-/// Questions, and what turned out to need none.
-#[derive(Default)]
-pub(super) struct Asked {
-    pub(super) questions: Vec<Question>,
-    pub(super) settled: Known,
-}
-
 enum Spelled {
     /// It can be asked.
     Question(Question),

@@ -178,11 +178,11 @@ impl Case<'_> {
         self.app.injects.iter().map(|own| Some((own.header.clone(), value(own.fact)?))).collect()
     }
 
-    /// What the list is filtered by, where conditions became filters.
-    pub(super) fn narrowed(&self, facts: &Facts<'_>) -> Vec<(Box<str>, String)> {
+    /// What the list is filtered by, where conditions became filters; nothing where that isn't known after all.
+    pub(super) fn narrowed(&self, narrows: u32, facts: &Facts<'_>) -> Option<Vec<(Box<str>, String)>> {
         let own = self.operation.obligations.narrows.iter().enumerate();
-        let used = own.filter(|(at, _)| facts.trail.narrowed() >> (at % 32) & 1 == 1);
-        used.filter_map(|(_, narrow)| Some((narrow.query.clone(), narrow.filter_value(facts)?))).collect()
+        let used = own.filter(|(at, _)| narrows >> (at % 32) & 1 == 1);
+        used.map(|(_, narrow)| Some((narrow.query.clone(), narrow.filter_value(facts)?))).collect()
     }
 
     /// A permit to forward to where the operation is bound, and nothing more.

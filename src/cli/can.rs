@@ -7,6 +7,7 @@ use crate::analysis::{nearest, trace};
 use crate::authorize::{Evidence, Ruling};
 use crate::policy::{Decision, Denial};
 use crate::rejection::Rejection;
+use crate::request::RequestView;
 use crate::snapshot::Snapshot;
 
 /// May they? Yes or no, exit 0 or 1
@@ -38,8 +39,9 @@ pub fn run(args: &Args) -> Exit {
     };
     let snapshot = &snapshot;
     let answer = match (&args.method, &args.path) {
-        (Some(method), Some(path)) => Hypothesis::of(snapshot, &args.stated, method, path)
-            .and_then(|own| own.decide(snapshot, |_, ruling| answer(snapshot, &args.stated, &ruling))),
+        (Some(method), Some(path)) => Hypothesis::of(snapshot, &args.stated, method, path).and_then(|own| {
+            own.decide(snapshot, |view, ruling| answer(snapshot, &args.stated, view, &ruling))
+        }),
         _ => list(snapshot, &args.stated),
     };
     match answer {
@@ -56,7 +58,7 @@ pub fn run(args: &Args) -> Exit {
     }
 }
 
-fn answer(snapshot: &Snapshot, stated: &Stated, ruling: &Ruling) -> (Exit, String) {
+fn answer(snapshot: &Snapshot, stated: &Stated, view: &RequestView<'_>, ruling: &Ruling) -> (Exit, String) {
     match ruling {
         Ruling::Permit(_, evidence) => {
             let place = evidence.rule.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
@@ -66,7 +68,9 @@ fn answer(snapshot: &Snapshot, stated: &Stated, ruling: &Ruling) -> (Exit, Strin
         Ruling::Refuse(rejection, evidence) => {
             let reason = evidence.verdict.map_or(rejection.reason(), |verdict| verdict.reason);
             let mut text = format!("no ({reason})");
-            for more in who_could(snapshot, rejection, evidence).into_iter().chain(hint(stated, rejection)) {
+            let unknown = unstated(snapshot, view, evidence);
+            let more = who_could(snapshot, rejection, evidence).into_iter().chain(hint(stated, rejection));
+            for more in more.chain(unknown) {
                 text = format!("{text}\n{more}");
             }
             (Exit::No, text)
@@ -82,6 +86,12 @@ pub(super) fn hint(stated: &Stated, rejection: &Rejection) -> Option<String> {
     nowhere.then(|| {
         "whose things are asked for? state it with --tenant, or the caller's own with --with".to_owned()
     })
+}
+
+/// The sentence about what wasn't stated, where the answer rests on it.
+pub(super) fn unstated(snapshot: &Snapshot, view: &RequestView<'_>, evidence: &Evidence) -> Option<String> {
+    let unknown = trace::unknown_facts(snapshot, view, evidence);
+    (!unknown.is_empty()).then(|| format!("unknown here, to be stated with --with: {}", unknown.join(", ")))
 }
 
 /// The sentence about who could, where an operation was found.

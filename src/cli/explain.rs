@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::Exit;
-use super::can::{hint, who_could};
+use super::can::{hint, unstated, who_could};
 use super::hypothesis::{Hypothesis, Stated};
 use super::load::{Files, print, tell};
+use crate::analysis::carried;
 use crate::analysis::trace::{self, Step};
 use crate::authorize::{Evidence, Ruling};
 use crate::policy::Truth;
@@ -85,12 +86,13 @@ impl Explained {
         ruling: Ruling,
         assumed: Vec<String>,
     ) -> Self {
-        let (rejection, evidence): (Option<Rejection>, Evidence) = match ruling {
-            Ruling::Permit(_, evidence) => (None, evidence),
-            Ruling::Refuse(rejection, evidence) => (Some(rejection), evidence),
-            Ruling::Ask(_) => (Some(Rejection::Unanswered), Evidence::default()),
+        let (permit, rejection, evidence): (_, Option<Rejection>, Evidence) = match ruling {
+            Ruling::Permit(permit, evidence) => (Some(permit), None, evidence),
+            Ruling::Refuse(rejection, evidence) => (None, Some(rejection), evidence),
+            Ruling::Ask(_) => (None, Some(Rejection::Unanswered), Evidence::default()),
         };
-        let steps = trace::steps(snapshot, view, &evidence);
+        let mut steps = trace::steps(snapshot, view, &evidence);
+        steps.extend(permit.iter().flat_map(|permit| carried::carried(snapshot, permit, &evidence)));
         let reason = evidence.verdict.map(|verdict| verdict.reason);
         let refused = rejection.as_ref().map(Rejection::reason);
         Self {
@@ -99,8 +101,12 @@ impl Explained {
             rules: snapshot.hash.get(..8).unwrap_or(&snapshot.hash).to_owned(),
             assumed,
             steps,
-            others: rejection
-                .and_then(|own| who_could(snapshot, &own, &evidence).or_else(|| hint(stated, &own))),
+            others: rejection.and_then(|own| {
+                let who = who_could(snapshot, &own, &evidence).or_else(|| hint(stated, &own));
+                let unknown = unstated(snapshot, view, &evidence);
+                let all: Vec<_> = who.into_iter().chain(unknown).collect();
+                (!all.is_empty()).then(|| all.join("\n   "))
+            }),
         }
     }
 

@@ -97,11 +97,7 @@ impl Hypothesis {
         };
         let Some(app) = app else { return Ok(hypothesis) };
         hypothesis.answers.app = snapshot.apps.iter().position(|own| own.name == app.name);
-        if app.facts.iter().any(|fact| fact.source == Source::ClientIp)
-            && !asked.with.iter().any(|stated| stated.trim_start().starts_with("client.ip"))
-        {
-            hypothesis.assumed.push("client.ip = 0.0.0.0".to_owned());
-        }
+        hypothesis.take_for_granted(app, &asked.with);
         let mut claims = Map::from_iter([("sub".to_owned(), json!("someone"))]);
         hypothesis.roles(app, &asked.roles, &mut claims)?;
         for stated in &asked.with {
@@ -134,6 +130,18 @@ impl Hypothesis {
             hypothesis.caller = Some(Arc::new(VerifiedToken::hypothetical(app.issuer.clone(), kind, claims)));
         }
         Ok(hypothesis)
+    }
+
+    /// Says what stands for an address and a moment that the rules read and nobody stated.
+    fn take_for_granted(&mut self, app: &App, with: &[String]) {
+        let reads = |sources: &[Source]| app.facts.iter().any(|fact| sources.contains(&fact.source));
+        let is_stated = |name: &str| with.iter().any(|stated| stated.trim_start().starts_with(name));
+        if reads(&[Source::ClientIp]) && !is_stated("client.ip") {
+            self.assumed.push("client.ip = 0.0.0.0".to_owned());
+        }
+        if reads(&[Source::ClientTime, Source::ClientWeekday]) && !is_stated("client.time") {
+            self.assumed.push("client.time = now".to_owned());
+        }
     }
 
     /// Decides, and hands the request to whoever explains the ruling.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::raw::{Entry, Fields, Node, Raw, Table, Text};
 use crate::fact::{Literal, Type};
-use crate::seat::Seats;
+use crate::seat::{Over, Seats};
 use crate::tenant::{Directory, Tenant};
 use crate::zone::Zone;
 
@@ -58,7 +58,7 @@ struct Row<'n> {
     apps_span: Span,
     settings: Option<&'n Entry>,
     seats: Option<(&'n Entry, Seats)>,
-    zone: Zone,
+    zone: (Option<&'n Entry>, Zone),
 }
 
 /// Reads names, ids and apps; settings wait for what the apps declare.
@@ -81,7 +81,7 @@ pub(super) fn read<'n>(table: &'n Table, diagnostics: &mut Diagnostics) -> Draft
         let ids = ids.unwrap_or_default();
         if is_tenant {
             let apps = fields.require("apps", entry.span, diagnostics);
-            let zone = fields.take("time-zone").and_then(|node| seats::zone(node, diagnostics));
+            let zone = fields.entry("time-zone");
             draft.rows.push(Row {
                 name: entry.key.as_str().into(),
                 span: entry.span,
@@ -90,7 +90,7 @@ pub(super) fn read<'n>(table: &'n Table, diagnostics: &mut Diagnostics) -> Draft
                 apps_span: apps.map_or(entry.span, |node| node.span),
                 settings: fields.entry("settings"),
                 seats: fields.entry("seats").map(|entry| (entry, seats::seats(entry, diagnostics))),
-                zone: zone.unwrap_or_default(),
+                zone: (zone, zone.and_then(|own| seats::zone(&own.value, diagnostics)).unwrap_or_default()),
             });
         } else {
             draft.organisations.push((entry.key.as_str().into(), ids));
@@ -183,7 +183,7 @@ impl Draft<'_> {
             let apps = row.apps.iter().map(|text| text.value.into()).collect();
             let tenant = Tenant::new(row.name.clone(), row.ids.clone(), apps, settings(&row.name));
             let seats = row.seats.map(|(_, seats)| seats).unwrap_or_default();
-            Arc::new(tenant.with_seats(seats).with_zone(row.zone.clone()))
+            Arc::new(tenant.with_seats(seats).with_zone(row.zone.1.clone()))
         };
         let tenants = self.rows.iter().map(tenant).collect();
         Directory::new(tenants, self.organisations.iter().flat_map(|(_, ids)| ids.clone()))
@@ -197,9 +197,11 @@ impl Draft<'_> {
     ) -> HashMap<Box<str>, Literal> {
         let wanted: Vec<_> =
             declared.iter().filter(|wanted| row.apps.iter().any(|own| *own.value == *wanted.app)).collect();
-        if let Some((entry, seats)) = row.seats {
-            let settings = row.settings.filter(|_| !wanted.is_empty()).map(|entry| entry.span);
-            seats::check_place(entry, seats, settings.max(Some(row.apps_span)), diagnostics);
+        let settings = row.settings.filter(|_| !wanted.is_empty()).map(|entry| entry.span);
+        let last = settings.map_or(row.apps_span, |settings| settings.max(row.apps_span));
+        let refusing = row.seats.filter(|(_, seats)| seats.over == Over::Refuse).map(|(entry, _)| entry);
+        for entry in refusing.into_iter().chain(row.zone.0) {
+            seats::check_place(entry, last, diagnostics);
         }
         let table = row.settings.and_then(|entry| entry.value.table(diagnostics));
         let mut found = HashMap::new();

@@ -5,3 +5,5 @@ mod broken_upstreams;
 mod headers;
 mod lives;
 mod messages;
+mod reading;
+mod transforms;

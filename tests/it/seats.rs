@@ -8,15 +8,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use gatewarden::config::diagnostic::Style;
 use gatewarden::config::{Carried, FileKind, SourceFile, Sources, compile};
 use gatewarden::ledger::Keeper;
+use gatewarden::policy::obligation::SeatRule;
 use gatewarden::request::Timestamp;
-use gatewarden::seat::{Over, PersonId, SeatClaim, Seats};
+use gatewarden::seat::{Over, PersonId, SeatClaim, Seating, Seats};
 use gatewarden::snapshot::Snapshot;
 use gatewarden::zone::Zone;
 use serde_json::Value;
 
 use crate::metrics::promtool;
 use crate::process::{FREE_PORTS, Files, Process, RULES};
-use crate::support::Upstream;
+use crate::support::{Gateway, Upstream};
 
 const GATEWAY: &str = "[issuers.sso]\nkind = \"oidc\"\nissuer = \"https://sso.example\"\naudience = [\"desk\"]\n\
                        jwks = \"keys.json\"\n[upstreams.desk]\nat = [\"/desk\"]\nservers = [\"http://127.0.0.1:1\"]\n";
@@ -93,6 +94,11 @@ fn seats_that_refuse_are_not_the_last_that_is_said() {
     let own_table = "[tenant.acme]\nids = [\"1\"]\napps = [\"desk\"]\n[tenant.acme.seats]\nnamed = 1\nover = \"refuse\"\n";
     assert!(tenants(own_table).unwrap_err().contains("GW1005"));
     tenants(&last.replace("refuse", "report")).unwrap();
+    let zone = "[tenant.acme]\nids = [\"1\"]\napps = [\"desk\"]\ntime-zone = \"Europe/London\"\n";
+    assert!(
+        tenants(zone).unwrap_err().contains("write `time-zone` above `apps`"),
+        "days and hours are rules too"
+    );
     let first = "[tenant.acme]\nseats = { named = 1, over = \"refuse\" }\nids = [\"1\"]\napps = [\"desk\"]\n";
     for end in 0..=first.len() {
         if let Ok(snapshot) = tenants(&first[..end]) {
@@ -236,4 +242,67 @@ acme    desk     2026-10  3 of 2  3 of 5  2026-10-24 13:00  Europe/London  1 nam
     let (code, out, _) = report(&files, &["--month", "2025-01"]);
     assert_eq!((code, out.as_str()), (0, "nobody is known to have had a seat in 2025-01\n"));
     assert_eq!(report(&files, &["--month", "November"]).0, 2);
+}
+
+/// A gateway whose guarded operations take a seat.
+fn with_seats(row: &'static str) -> (Upstream, Gateway) {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::setup().upstream("app", &[upstream.address]).tenant(row).compiled(|snapshot| {
+        let permissions = snapshot.apps.iter_mut().flat_map(|app| &mut app.permissions);
+        permissions.for_each(|(_, own)| own.seat = SeatRule::Always);
+    });
+    (upstream, gateway.start())
+}
+
+/// The status of one request of this caller's for something that takes a seat.
+#[track_caller]
+fn ask(gateway: &Gateway, who: &str, roles: &[&str]) -> u16 {
+    gateway.request("GET /app/guarded/x", &[&gateway.token_of(who, roles)]).status
+}
+
+fn used(gateway: &Gateway) -> Vec<(u32, u32)> {
+    let of = |own: Seating| (own.standing.now.named, own.standing.now.peak.people);
+    gateway.ledger.seatings(now()).into_iter().map(of).collect()
+}
+
+#[test]
+fn whoever_has_no_seat_is_refused_where_the_tenant_says_so() {
+    let (_upstream, gateway) = with_seats("seats = { named = 2, over = \"refuse\" }");
+    assert_eq!(ask(&gateway, "zoe", &[]), 403, "no role");
+    assert_eq!(gateway.request("GET /app/open", &[&gateway.token_of("zoe", &["user"])]).status, 200);
+    assert!(used(&gateway).is_empty(), "who is denied, or asks for what is public, takes no seat");
+    for (who, status) in [("ada", 200), ("bob", 200), ("eve", 403), ("ada", 200), ("bob", 200), ("eve", 403)]
+    {
+        assert_eq!(ask(&gateway, who, &["user"]), status, "{who}");
+    }
+    assert_eq!(used(&gateway), [(2, 2)]);
+    let refused = gateway.request("GET /app/guarded/x", &[&gateway.token_of("eve", &["user"])]);
+    assert!(refused.text().contains("no-licence-seat"), "{}", refused.text());
+    gateway.counts("gatewarden_decisions_total", &["tenant=\"default\"", "reason=\"no-seat\""]);
+}
+
+#[test]
+fn whoever_has_no_seat_is_reported_else() {
+    let (_upstream, gateway) = with_seats("seats = { named = 1, concurrent = 1 }");
+    for who in ["ada", "bob", "bob", "ada", "eve"] {
+        assert_eq!(ask(&gateway, who, &["user"]), 200, "{who}");
+    }
+    let seatings = gateway.ledger.seatings(now());
+    assert_eq!(seatings[0].standing.now.named, 3);
+    assert_eq!(seatings[0].standing.now.tally.named_reported, 2, "each person once");
+}
+
+#[test]
+fn many_at_once_are_given_no_more_seats_than_there_are() {
+    let (_upstream, gateway) = with_seats("seats = { named = 5, concurrent = 3, over = \"refuse\" }");
+    let gateway = &gateway;
+    let let_in: usize = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..12)
+            .map(|who| scope.spawn(move || usize::from(ask(gateway, &format!("p{who}"), &["user"]) == 200)))
+            .collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).sum()
+    });
+    // A quarter of an hour may have ended meanwhile.
+    assert!((3..=5).contains(&let_in), "{let_in}");
+    assert!(used(gateway)[0].1 <= 3);
 }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
 use super::store::{Ask, Caller, Store};
+use crate::headers;
 
 /// Longest body that a demo application reads.
 const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -35,26 +36,37 @@ pub(super) struct Backend {
     pub address: SocketAddr,
 }
 
-/// Starts every demo application on the current runtime; they end with it.
-pub(super) async fn start() -> io::Result<Vec<Backend>> {
+/// Starts every demo application on the current runtime; they end with it. A question of the gateway's own is answered
+/// only with `secret`, as an application would have it: what it tells there, it tells no caller.
+pub(super) async fn start(secret: &str) -> io::Result<Vec<Backend>> {
+    let bearer: Arc<str> = format!("Bearer {secret}").into();
     let mut backends = Vec::new();
     for (name, store) in Store::demo()? {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        tokio::spawn(serve(listener, Arc::new(Mutex::new(store))));
+        let app = App { store: Arc::new(Mutex::new(store)), bearer: bearer.clone() };
+        tokio::spawn(serve(listener, app));
         backends.push(Backend { name, address });
     }
     Ok(backends)
 }
 
-async fn serve(listener: TcpListener, store: Arc<Mutex<Store>>) {
+/// One application, as its connections share it.
+#[derive(Clone, Debug)]
+struct App {
+    store: Arc<Mutex<Store>>,
+    /// What the gateway shows when it asks on its own account.
+    bearer: Arc<str>,
+}
+
+async fn serve(listener: TcpListener, app: App) {
     let room = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     while let Ok(place) = room.clone().acquire_owned().await {
         // A connection that can't be accepted is the caller's trouble; the next one may be well.
         let Ok((stream, _)) = listener.accept().await else { continue };
-        let store = store.clone();
+        let app = app.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(store.clone(), request));
+            let service = service_fn(move |request| answer(app.clone(), request));
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -63,11 +75,12 @@ async fn serve(listener: TcpListener, store: Arc<Mutex<Store>>) {
     }
 }
 
-async fn answer(
-    store: Arc<Mutex<Store>>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(app: App, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
+    let shown = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    if head.headers.contains_key(headers::LOOKUP) && shown != Some(app.bearer.as_bytes()) {
+        return Ok(json_response(StatusCode::UNAUTHORIZED, &json!({ "error": "who asks?" })));
+    }
     let sent = match Limited::new(body, BODY_MAX_BYTES).collect().await {
         Ok(body) => serde_json::from_slice(&body.to_bytes()).unwrap_or(Value::Null),
         Err(_) => return Ok(json_response(StatusCode::PAYLOAD_TOO_LARGE, &json!({ "error": "too large" }))),
@@ -90,7 +103,7 @@ async fn answer(
         sent: &sent,
     };
     // The lock is held for the walk alone; a poisoned one still holds a whole tree.
-    let answer = match store.lock() {
+    let answer = match app.store.lock() {
         Ok(mut store) => store.answer(ask),
         Err(poisoned) => poisoned.into_inner().answer(ask),
     };

@@ -59,6 +59,10 @@ impl Workplace {
         self.private().join("keys.json")
     }
 
+    fn lookups(&self) -> PathBuf {
+        self.private().join("lookups")
+    }
+
     fn private(&self) -> PathBuf {
         self.root.join(".run")
     }
@@ -81,10 +85,17 @@ impl Workplace {
         Ok(kept)
     }
 
-    /// Writes the public keys and the gateway's own file for these addresses. Returns the latter's text.
-    pub(super) fn configure(&self, listen: Listen, jwks: &str, backends: &[Backend]) -> io::Result<String> {
+    /// Writes the public keys, what look-ups are made with, and the gateway's own file for these addresses. Returns the
+    /// latter's text.
+    pub(super) fn configure(
+        &self,
+        listen: Listen,
+        written: Written<'_>,
+        backends: &[Backend],
+    ) -> io::Result<String> {
         let text = gateway_toml(listen, backends);
-        write_private(&self.keys(), jwks)?;
+        write_private(&self.keys(), written.jwks)?;
+        write_private(&self.lookups(), written.secret)?;
         write_private(&self.config(), &text)?;
         Ok(text)
     }
@@ -97,6 +108,15 @@ pub(super) enum Kept {
     None,
     /// At least one was edited, and is kept so.
     Edited,
+}
+
+/// What a gateway started by `dev` reads beside its own file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written<'w> {
+    /// The public keys of the stand-ins.
+    pub jwks: &'w str,
+    /// What the demo applications want to see when they are asked by the gateway itself.
+    pub secret: &'w str,
 }
 
 /// The two addresses of a gateway started by `dev`.
@@ -131,7 +151,7 @@ fn gateway_toml(listen: Listen, backends: &[Backend]) -> String {
         let at: Vec<String> = upstream.at.iter().map(|place| format!("{place:?}")).collect();
         let _ = write!(
             text,
-            "[upstreams.{}]\nat = [{}]\nservers = [\"http://{}\"]\n",
+            "[upstreams.{}]\nat = [{}]\nservers = [\"http://{}\"]\ncredential = {{ file = \".run/lookups\" }}\n",
             upstream.name,
             at.join(", "),
             backend.address
@@ -213,6 +233,8 @@ mod tests {
     use crate::config::diagnostic::Style;
     use crate::config::{Carried, FileKind, SourceFile, Sources, compile};
 
+    const NOTHING: Written<'_> = Written { jwks: "{}", secret: "s" };
+
     #[test]
     fn every_upstream_of_the_shipped_gateway_has_a_demo_application() {
         let demo: Vec<String> = Store::demo().unwrap().into_iter().map(|(name, _)| name).collect();
@@ -234,7 +256,7 @@ mod tests {
             .into_iter()
             .map(|(name, _)| Backend { name, address: "127.0.0.1:9".parse().unwrap() })
             .collect();
-        place.configure(Listen { gateway: any, admin: any }, "{}", &backends).unwrap();
+        place.configure(Listen { gateway: any, admin: any }, NOTHING, &backends).unwrap();
         let file = |kind, path: PathBuf| SourceFile {
             kind,
             text: fs::read_to_string(&path).unwrap(),
@@ -262,8 +284,10 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&place.private()), 0o700);
         let any = "127.0.0.1:0".parse().unwrap();
-        place.configure(Listen { gateway: any, admin: any }, "{}", &[]).unwrap();
-        assert_eq!((mode(&place.config()), mode(&place.keys())), (0o600, 0o600));
+        place.configure(Listen { gateway: any, admin: any }, NOTHING, &[]).unwrap();
+        for path in [place.config(), place.keys(), place.lookups()] {
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::{fs, io};
 
 use self::backends::Backend;
 use self::banner::Banner;
-use self::files::{Listen, Workplace};
+use self::files::{Listen, Workplace, Written};
 use self::issuer::DevIssuer;
 use self::persona::{Files, Wish};
 use self::socket::TokenSocket;
@@ -190,17 +190,18 @@ fn surround(args: &Args, service: Option<&OsStr>) -> Result<Surroundings, DevErr
     let shown = args.directory.display();
     let kept = workplace.prepare().map_err(failed(&format!("{shown} can't be prepared")))?;
     let issuer = Arc::new(DevIssuer::new(now())?);
-    let backends = start_beside(workplace.clone(), issuer.clone())
+    let secret: Arc<str> = secret().map_err(failed("no random secret can be had"))?.into();
+    let backends = start_beside(workplace.clone(), issuer.clone(), secret.clone())
         .map_err(failed("the demo applications can't be started"))?;
     let listen = Listen { gateway: args.listen, admin: args.admin };
     let gateway = workplace
-        .configure(listen, &issuer.jwks(), &backends)
+        .configure(listen, Written { jwks: &issuer.jwks(), secret: &secret }, &backends)
         .map_err(failed(&format!("{shown} can't be written")))?;
     Ok(Surroundings { workplace, kept, issuer, backends, gateway })
 }
 
 /// The demo applications and the token socket, on a thread of their own for the life of the process.
-fn start_beside(workplace: Workplace, issuer: Arc<DevIssuer>) -> io::Result<Vec<Backend>> {
+fn start_beside(workplace: Workplace, issuer: Arc<DevIssuer>, secret: Arc<str>) -> io::Result<Vec<Backend>> {
     let (started, outcome) = mpsc::sync_channel(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("demo".into()).spawn(move || {
@@ -208,7 +209,7 @@ fn start_beside(workplace: Workplace, issuer: Arc<DevIssuer>) -> io::Result<Vec<
             // The socket first: it tells whether another one is running here.
             let socket = TokenSocket::bind(&workplace.socket()).await;
             let begun = match socket {
-                Ok(socket) => backends::start().await.map(|backends| (socket, backends)),
+                Ok(socket) => backends::start(&secret).await.map(|backends| (socket, backends)),
                 Err(error) => Err(error),
             };
             match begun {
@@ -247,6 +248,13 @@ fn mint(workplace: &Workplace, issuer: &DevIssuer, wish: &Wish) -> Result<String
     let (app, tenants) = (read(&file)?, read("tenants.toml")?);
     let persona = persona::persona(wish, Files { app: &app, tenants: &tenants })?;
     issuer.mint(&persona, now())
+}
+
+/// What the demo applications know the gateway by, made at each start.
+fn secret() -> io::Result<String> {
+    let mut bytes = [0_u8; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn now() -> Timestamp {

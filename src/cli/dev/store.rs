@@ -192,7 +192,7 @@ fn led(root: &Value, ask: Ask<'_>) -> Vec<String> {
             let Some(id) = rest.next() else { continue };
             let of = |list: &str| [&beside[..], &[list.to_owned(), id.clone()]].concat();
             let mut lists = lists.iter().filter_map(Value::as_str).map(of);
-            let nowhere = [&path[..], &[id.clone()]].concat();
+            let nowhere = [&path[..], std::slice::from_ref(id)].concat();
             path = lists.find(|path| walk(root, path).is_some()).unwrap_or(nowhere);
         }
     }

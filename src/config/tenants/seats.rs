@@ -23,15 +23,15 @@ pub(super) fn seats(entry: &Entry, diagnostics: &mut Diagnostics) -> Seats {
     Seats { named, concurrent, over }
 }
 
-/// A file that is cut off before its seats would let in whom they keep out, unless something that must be there comes after
-/// them.
-pub(super) fn check_place(entry: &Entry, seats: Seats, after: Option<Span>, diagnostics: &mut Diagnostics) {
-    let is_followed = after.is_some_and(|after| entry.value.span.end <= after.start);
-    if seats.over == Over::Refuse && !is_followed {
+/// What a row says of whom it keeps out, and when: a file that is cut off before it would let in more than the whole one,
+/// unless something that must be there comes after it.
+pub(super) fn check_place(entry: &Entry, after: Span, diagnostics: &mut Diagnostics) {
+    if entry.value.span.end > after.start {
+        let key = &entry.key;
         diagnostics.push(
-            Diagnostic::error(code::ORDER, "seats that refuse stand last")
-                .at(entry.span, "a file cut off here would refuse nobody")
-                .help("write `seats` above `apps`"),
+            Diagnostic::error(code::ORDER, format!("`{key}` stands last"))
+                .at(entry.span, "a file that is cut off here would be without it")
+                .help(format!("write `{key}` above `apps`")),
         );
     }
 }

@@ -8,7 +8,7 @@ use crate::support::{Gateway, Upstream, eventually};
 const MIB: usize = 1024 * 1024;
 
 /// Resident memory of this process, which holds the gateway, in MiB.
-fn resident() -> usize {
+pub(super) fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() / 1024

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use gatewarden::config::{Carried, FileKind, SourceFile, Sources, compile};
+use gatewarden::ledger::Ledger;
 use gatewarden::plumbing::{GatewayConfig, Limits, Scheme};
 use gatewarden::proxy::{Plane, Running, Server};
 use gatewarden::request::Timestamp;
@@ -23,6 +24,7 @@ type Change = Box<dyn FnOnce(&mut Snapshot)>;
 pub(crate) struct Setup {
     apps: Vec<(String, Vec<SocketAddr>)>,
     changes: Vec<Change>,
+    tenant: &'static str,
     drain: Duration,
     workers: usize,
     leeway: u64,
@@ -58,6 +60,12 @@ impl Setup {
         self.change(|config| config.trusted_proxies.push(nets.parse().unwrap()))
     }
 
+    /// What the row of the one tenant says besides.
+    pub(crate) fn tenant(mut self, row: &'static str) -> Self {
+        self.tenant = row;
+        self
+    }
+
     pub(crate) fn drain(mut self, drain: Duration) -> Self {
         self.drain = drain;
         self
@@ -66,6 +74,10 @@ impl Setup {
     pub(crate) fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
+    }
+
+    pub(crate) fn compiled(self, change: impl FnOnce(&mut Snapshot) + 'static) -> Self {
+        self.alter(change)
     }
 
     /// How far clocks may differ.
@@ -110,7 +122,8 @@ impl Setup {
             ));
         }
         let apps: Vec<_> = self.apps.iter().map(|(name, _)| name).collect();
-        let tenants = format!("[tenant.default]\nids = [\"default\"]\napps = {apps:?}\n");
+        let row = &self.tenant;
+        let tenants = format!("[tenant.default]\n{row}\nids = [\"default\"]\napps = {apps:?}\n");
         files.push(file(FileKind::Tenants, "rules/tenants.toml", tenants));
         files.push(file(FileKind::Gateway, "gateway.toml", gateway));
         Sources { files, hash: "test".to_owned() }
@@ -138,10 +151,11 @@ impl Setup {
         let keys = Signer::from_seed(&[7; 32], "test").unwrap();
         let live = Arc::new(Live::new(self.snapshot(&keys)));
         let metrics = Arc::new(Metrics::new(Mode::Run).unwrap());
-        let plane = Plane::new(live, metrics.clone(), Arc::default());
+        let ledger = Arc::<Ledger>::default();
+        let plane = Plane::new(live, metrics.clone(), ledger.clone());
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let running = server.start(&plane, self.workers, self.drain).unwrap();
-        Gateway { address: running.address(), running: Some(running), metrics, keys }
+        Gateway { address: running.address(), running: Some(running), metrics, ledger, keys }
     }
 }
 
@@ -154,17 +168,30 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     running: Option<Running>,
     metrics: Arc<Metrics>,
+    pub(crate) ledger: Arc<Ledger>,
     keys: Signer,
 }
 
 impl Gateway {
     pub(crate) fn setup() -> Setup {
-        Setup { apps: Vec::new(), changes: Vec::new(), drain: PATIENCE, workers: 1, leeway: 30 }
+        Setup {
+            apps: Vec::new(),
+            changes: Vec::new(),
+            tenant: "",
+            drain: PATIENCE,
+            workers: 1,
+            leeway: 30,
+        }
     }
 
     /// The `Authorization` line of a caller with these roles.
     pub(crate) fn token(&self, roles: &[&str]) -> String {
         self.token_for("ada", roles, 300)
+    }
+
+    /// The `Authorization` line of this caller.
+    pub(crate) fn token_of(&self, subject: &str, roles: &[&str]) -> String {
+        self.token_for(subject, roles, 300)
     }
 
     /// The `Authorization` line of this caller, for so many seconds.

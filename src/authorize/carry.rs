@@ -1,0 +1,125 @@
+//! What an allow carries along: obligations, which must be known before it is an allow, and a seat last of all.
+
+use std::sync::Arc;
+
+use super::case::{Case, Heard, Held};
+use super::evidence::{Effect, Evidence, Verdict};
+use super::permit::{Permit, Target};
+use crate::policy::lookup::Forget;
+use crate::policy::obligation::{SeatRule, has_only};
+use crate::policy::{self, Facts, Granted, Needs, RoleSet, Truth};
+use crate::rejection::Rejection;
+use crate::seat::{PersonId, SeatClaim, Seated};
+use crate::tenant::Tenant;
+
+impl Case<'_> {
+    /// The permit of a request that the rules allow, unless what it carries along stands against it.
+    pub(super) fn carry(
+        &self,
+        heard: &Heard<'_, '_>,
+        roles: &RoleSet,
+        granted: Granted,
+        evidence: &mut Evidence,
+    ) -> Result<Permit, Held> {
+        let narrows = heard.facts.trail.narrowed();
+        let narrowed = self.narrowed(narrows, heard.facts).ok_or(Rejection::Internal)?;
+        // A condition that became a filter of this list says nothing of what else the caller holds.
+        let facts = &Facts { narrows: &[], ..*heard.facts };
+        let _before = facts.trail.take();
+        let (supplied, query) = self.supplied(facts, heard.named)?;
+        let injected = self.injected(facts);
+        let edits = self.edits(roles, facts);
+        let audited = self.audited(facts);
+        let claim = self.seat(heard, granted, facts);
+        let (wanted, _) = facts.trail.take();
+        let body = self.operation.obligations.body_only.is_some() && facts.known.body.is_none();
+        let needs = wanted.and(Needs { body, ..Needs::default() });
+        if !needs.is_empty() {
+            return Err(Held::Needs(needs));
+        }
+        if !self.has_only_its_fields(facts) {
+            evidence.refused("body-field", audited);
+            return Err(Rejection::FieldNotPermitted.into());
+        }
+        let Some(injected) = injected else {
+            evidence.refused("inject-unknown", audited);
+            return Err(Rejection::Denied.into());
+        };
+        match (claim, facts.known.seated(self.at.app)) {
+            (Some(claim), None) => return Err(Held::Seat(Box::new(claim))),
+            (Some(_), Some(Seated::Refused(_))) => {
+                evidence.refused("no-seat", audited);
+                return Err(Rejection::NoSeat.into());
+            }
+            _ => {}
+        }
+        let mut permit = self.permit(Target { narrowed: &narrowed, more: query, narrows })?;
+        permit.identity = Some(self.identity(heard.principal, heard.tenant, roles, granted));
+        permit.authorization = self.app.authorization;
+        permit.supplied = supplied;
+        permit.supplied.extend(injected);
+        let edited = !edits.masks.is_empty() || !edits.filters.is_empty();
+        permit.edits = edited.then(|| Arc::new(edits));
+        permit.forgets = self.forgets(heard.tenant);
+        permit.upgrade = self.upgrade(Some(heard.principal.token()), roles, Some(facts));
+        evidence.verdict = Some(Verdict { effect: Effect::Allow, reason: "granted" });
+        (evidence.narrowed, evidence.audited) = (narrowed, audited);
+        Ok(permit)
+    }
+
+    /// The permit of a request without a principal.
+    pub(super) fn unattended(&self) -> Result<Permit, Rejection> {
+        let mut permit = self.permit(Target { narrowed: &[], more: String::new(), narrows: 0 })?;
+        permit.removed = self.app.injects.iter().map(|own| own.header.clone()).collect();
+        permit.upgrade = self.upgrade(None, &RoleSet::default(), None);
+        Ok(permit)
+    }
+
+    fn has_only_its_fields(&self, facts: &Facts<'_>) -> bool {
+        match (&self.operation.obligations.body_only, &facts.known.body) {
+            (Some(allowed), Some(body)) => has_only(body, allowed),
+            (Some(_), None) => false,
+            (None, _) => true,
+        }
+    }
+
+    /// The seat that the request needs, if it needs one. A test of it that isn't known doesn't spare one.
+    fn seat(&self, heard: &Heard<'_, '_>, granted: Granted, facts: &Facts<'_>) -> Option<SeatClaim> {
+        let Granted::Grant { permission, .. } = granted else { return None };
+        let is_spared = match self.app.permission(permission)?.seat {
+            SeatRule::Free => true,
+            SeatRule::Always => false,
+            SeatRule::If(condition) => policy::test(self.app, condition, facts) == Truth::Fails,
+        };
+        if is_spared {
+            return None;
+        }
+        let token = heard.principal.token();
+        let organisation = token.claims().get("tid").and_then(serde_json::Value::as_str).unwrap_or_default();
+        Some(SeatClaim {
+            tenant: heard.tenant.name.clone(),
+            app: self.app.name.clone(),
+            person: PersonId::of(token.issuer(), organisation, heard.principal.subject()),
+            at: self.now,
+            seats: heard.tenant.seats(),
+            zone: heard.tenant.zone().clone(),
+        })
+    }
+
+    /// The facts that are recorded whatever the rules read, as text.
+    pub(super) fn audited(&self, facts: &Facts<'_>) -> Vec<(Box<str>, String)> {
+        let text =
+            |fact: usize| facts.get(fact).map_or_else(|| "unknown".to_owned(), |value| value.to_string());
+        let own = self.operation.obligations.audit.iter();
+        own.filter_map(|fact| Some((self.app.facts.get(*fact)?.name.clone(), text(*fact)))).collect()
+    }
+
+    fn forgets(&self, tenant: &Tenant) -> Vec<Forget> {
+        let own = self.operation.obligations.forgets.iter();
+        let forget = |look_up: &usize| {
+            let namespace = self.app.look_ups.get(*look_up)?.name.clone();
+            Some(Forget { app: self.app.name.clone(), tenant: tenant.name.clone(), namespace })
+        };
+        own.filter_map(forget).collect()
+    }
+}
