@@ -9,6 +9,8 @@ use crate::route::Segment;
 
 /// Namespaces whose facts are declared by their type alone.
 const SOURCES: [&str; 5] = ["token", "tenant", "path", "query", "header"];
+/// The type of a tenant's setting that is a set of tenants and organisations: named in the file, read as their ids.
+const ORGANISATIONS: &str = "tenants";
 /// Namespaces that no look-up may have.
 pub(super) const RESERVED: [&str; 7] = ["token", "tenant", "path", "query", "header", "body", "client"];
 
@@ -96,7 +98,8 @@ fn declare_one(
     diagnostics: &mut Diagnostics,
 ) -> Option<usize> {
     let text = kind.text(diagnostics)?;
-    let kind = self::kind(text, namespace, diagnostics)?;
+    let is_organisations = namespace == "tenant" && text.value == ORGANISATIONS;
+    let kind = if is_organisations { Type::Set } else { self::kind(text, namespace, diagnostics)? };
     let source = match namespace {
         "token" => Source::Token(path.split('.').map(Into::into).collect()),
         "tenant" => Source::Tenant(path.into()),
@@ -114,22 +117,27 @@ fn declare_one(
     };
     let name: Box<str> = format!("{namespace}.{path}").into();
     if let Some(known) = draft.fact_names.get(&name) {
-        if draft.facts.get(*known).is_some_and(|fact| fact.kind != kind) {
+        if is_organisations || draft.facts.get(*known).is_some_and(|fact| fact.kind != kind) {
             let message = format!("`{name}` is always a set");
             diagnostics.push(Diagnostic::error(code::TYPES, message).at(text.inner(), ""));
         }
         return Some(*known);
     }
-    Some(draft.declare(Fact { name, source, kind, default: None }))
+    let index = draft.declare(Fact { name, source, kind, default: None });
+    if is_organisations {
+        draft.organisations.insert(index);
+    }
+    Some(index)
 }
 
 /// Reads the type of a fact of a namespace.
 pub(super) fn kind(text: Text<'_>, namespace: &str, diagnostics: &mut Diagnostics) -> Option<Type> {
     let Some(kind) = Type::parse(text.value) else {
+        let more = (namespace == "tenant").then_some(ORGANISATIONS);
         diagnostics.push(
             Diagnostic::error(code::BAD_VALUE, format!("unknown type `{}`", text.value))
                 .at(text.inner(), "")
-                .nearest(text.inner(), text.value, Type::NAMES),
+                .nearest(text.inner(), text.value, Type::NAMES.into_iter().chain(more)),
         );
         return None;
     };

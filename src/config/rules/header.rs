@@ -1,7 +1,7 @@
 //! The guards at the top of a rule file: what the app is, whose tokens and which tenant it takes, the facts that its
 //! conditions read, and what every operation requires.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::super::lines::Lines;
@@ -55,6 +55,7 @@ pub(super) fn read<'n>(
         authorization,
         facts: Vec::new(),
         fact_names: HashMap::new(),
+        organisations: HashSet::new(),
         mentioned: HashMap::new(),
         look_ups: Vec::new(),
         socket: None,

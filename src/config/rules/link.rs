@@ -439,8 +439,8 @@ fn check_shared_claims(apps: &[App], drafts: &[Draft<'_>], diagnostics: &mut Dia
     }
 }
 
-/// The tenant settings that an app declares. A set that some condition compares with what `tenant.ids` is compared
-/// with, too, holds tenants and organisations by name; any other set holds strings as they are.
+/// The tenant settings that an app declares. One of type `tenants`, or a set that some condition compares with what
+/// `tenant.ids` is compared with, too, holds tenants and organisations by name; any other set holds strings as they are.
 pub(in super::super) fn settings(draft: &Draft<'_>) -> Vec<Setting> {
     let mut pairs: Vec<(usize, usize)> = Vec::new();
     for named in &draft.conditions {
@@ -454,7 +454,8 @@ pub(in super::super) fn settings(draft: &Draft<'_>) -> Vec<Setting> {
         |fact: usize| draft.facts.get(fact).is_some_and(|fact| fact.source == Source::Tenant("ids".into()));
     let organisations: Vec<usize> =
         pairs.iter().filter(|(_, set)| is_ids(*set)).map(|(who, _)| *who).collect();
-    let names = |fact: usize| pairs.iter().any(|(who, set)| *set == fact && organisations.contains(who));
+    let compared = |fact: usize| pairs.iter().any(|(who, set)| *set == fact && organisations.contains(who));
+    let names = |fact: usize| draft.organisations.contains(&fact) || compared(fact);
     let setting = |(index, fact): (usize, &Fact)| match &fact.source {
         Source::Tenant(name) if **name != *"ids" => Some(Setting {
             app: draft.name.clone(),

@@ -21,7 +21,7 @@ mod roles;
 mod socket;
 mod until;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Diagnostics, Span, code};
@@ -66,6 +66,8 @@ pub(super) struct Draft<'n> {
     authorization: TokenHandling,
     facts: Vec<Fact>,
     fact_names: HashMap<Box<str>, usize>,
+    /// Settings that are sets of tenants and organisations.
+    organisations: HashSet<usize>,
     /// Where facts that declare themselves are read first.
     mentioned: HashMap<usize, Span>,
     look_ups: Vec<lookups::LookUpDraft>,

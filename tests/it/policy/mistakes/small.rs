@@ -246,6 +246,38 @@ fn one_setting_can_not_mean_two_things_to_two_apps() {
 }
 
 #[test]
+fn a_setting_may_name_tenants_and_organisations() {
+    let shop = |kind: &str| {
+        let block = format!(
+            "[facts.tenant]\nfriends = \"{kind}\"\n[when]\nfriend = \"token.tier in tenant.friends\"\n"
+        );
+        SHOP.replacen("[when]\n", &block, 1).replacen("orders if gold", "orders if friend", 1)
+    };
+    let tenants = |friend: &str| {
+        format!(
+            "{TENANTS}[tenant.acme.settings]\nfriends = [\"{friend}\"]\n[organisation.bodgit]\nids = [\"b-1\", \"b-2\"]\n"
+        )
+    };
+    let posts = |kind: &str, tier: &str| {
+        let caller = json!({"roles": ["boss"], "tier": tier});
+        allowed(&set(&shop(kind), TILL, &tenants("bodgit")), "POST", "/shop/orders", &[], caller).is_ok()
+    };
+    assert_eq!(["b-1", "b-2", "bodgit"].map(|id| posts("tenants", id)), [true, true, false]);
+    assert_eq!(["b-1", "bodgit"].map(|id| posts("set", id)), [false, true]);
+    let out = all_told(&set(&shop("tenants"), TILL, &tenants("bodgti")));
+    assert!(
+        out.contains("`bodgti` names no tenant or organisation") && out.contains("did you mean `bodgit`?"),
+        "{out}"
+    );
+    let out = all_told(&set(&shop("tenant"), TILL, &tenants("bodgit")));
+    assert!(out.contains("unknown type `tenant`") && out.contains("did you mean `tenants`?"), "{out}");
+    let ids = shop("set").replacen("[facts.tenant]\n", "[facts.tenant]\nids = \"tenants\"\n", 1);
+    let out = all_told(&set(&ids, TILL, &tenants("bodgit")));
+    assert!(out.contains("`tenant.ids` is always a set"), "{out}");
+    refused("tier = \"string\"", "tier = \"tenants\"", "unknown type `tenants`");
+}
+
+#[test]
 fn no_suggestion_widens() {
     let out = told("orders if gold", "orders if");
     assert!(out.contains("isn't `resource if condition") && !out.contains("did you mean"), "{out}");
