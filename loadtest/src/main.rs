@@ -3,12 +3,14 @@
 //! It starts an echo upstream (`echo`), the gateway's own binary as a child process (`gateway`) and, if asked, nginx
 //! beside it (`nginx`), drives them in turn with its own keep-alive client (`client`), and reports medians over
 //! interleaved rounds (`measure`, `report`). `--churn` swaps rule files under load instead and holds every answer
-//! against the two rule sets (`churn`); `--decide` times rulings alone (`decide`). Nothing else here knows how the gateway works inside.
+//! against the two rule sets (`churn`); `--decide` times rulings
+//! alone (`decide`), `--edit` the editing of answers (`edit`). Nothing else here knows how the gateway works inside.
 
 mod churn;
 mod client;
 mod decide;
 mod echo;
+mod edit;
 mod gateway;
 mod measure;
 mod nginx;
@@ -61,6 +63,9 @@ pub struct Options {
     /// Time rulings alone, without a socket, for these numbers of routes, instead of measuring requests.
     #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "10,1000,100000")]
     decide: Option<Vec<usize>>,
+    /// Time the editing of answers alone, without a socket, instead of measuring requests.
+    #[arg(long)]
+    edit: bool,
     /// Rulings timed by `--decide`.
     #[arg(long, default_value_t = 200_000)]
     rulings: u32,
@@ -70,6 +75,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let done = match &options.decide {
         Some(sizes) => decide::run(sizes, options.rulings),
+        None if options.edit => edit::run(),
         None if options.churn => churn::run(&options),
         None => measure::run(&options),
     };

@@ -144,27 +144,27 @@ impl Editor {
 
     fn read(&mut self, piece: &mut Piece<'_>) -> Result<(), Unreadable> {
         while piece.at < piece.input.len() {
-            match self.state {
-                State::Expect(expect) => self.token(expect, piece)?,
-                State::Name(mut text) => {
+            match &mut self.state {
+                State::Expect(expect) => {
+                    let expect = *expect;
+                    self.token(expect, piece)?;
+                }
+                State::Name(text) => {
                     let (used, ended) = text.read(piece.rest())?;
                     piece.at += used;
-                    self.state = State::Name(text);
                     if ended {
                         self.name_ended(piece)?;
                     }
                 }
-                State::Text(mut text) => {
+                State::Text(text) => {
                     let (used, ended) = text.read(piece.rest())?;
                     piece.at += used;
-                    self.state = State::Text(text);
                     if ended {
                         self.value_ended(piece)?;
                     }
                 }
-                State::Number(mut number) => {
+                State::Number(number) => {
                     piece.at += number.read(piece.rest());
-                    self.state = State::Number(number);
                     if piece.at < piece.input.len() {
                         if !number.is_whole() {
                             return Err(Unreadable);
@@ -172,7 +172,10 @@ impl Editor {
                         self.value_ended(piece)?;
                     }
                 }
-                State::Word(rest) => self.word(rest, piece)?,
+                State::Word(rest) => {
+                    let rest = *rest;
+                    self.word(rest, piece)?;
+                }
                 State::Broken => return Err(Unreadable),
             }
         }
