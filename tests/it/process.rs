@@ -143,6 +143,18 @@ impl Process {
         code.unwrap()
     }
 
+    /// Waits for its end, however it comes.
+    pub(crate) fn gone(&mut self) {
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again, once it has ended, on the files that it leaves behind.
+    #[track_caller]
+    pub(crate) fn again(mut self) -> Self {
+        let files = std::mem::replace(&mut self.files, Files { directory: tempfile::tempdir().unwrap() });
+        Self::start(files)
+    }
+
     /// Asks the operators' listener.
     #[track_caller]
     pub(crate) fn admin(&self, line: &str, headers: &[&str]) -> Response {

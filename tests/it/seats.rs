@@ -12,12 +12,13 @@ use gatewarden::policy::obligation::SeatRule;
 use gatewarden::request::Timestamp;
 use gatewarden::seat::{Over, PersonId, SeatClaim, Seating, Seats};
 use gatewarden::snapshot::Snapshot;
+use gatewarden::token::signer::Signer;
 use gatewarden::zone::Zone;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::metrics::promtool;
 use crate::process::{FREE_PORTS, Files, Process, RULES};
-use crate::support::{Gateway, Upstream};
+use crate::support::{Gateway, Upstream, eventually};
 
 const GATEWAY: &str = "[issuers.sso]\nkind = \"oidc\"\nissuer = \"https://sso.example\"\naudience = [\"desk\"]\n\
                        jwks = \"keys.json\"\n[upstreams.desk]\nat = [\"/desk\"]\nservers = [\"http://127.0.0.1:1\"]\n";
@@ -305,4 +306,106 @@ fn many_at_once_are_given_no_more_seats_than_there_are() {
     // A quarter of an hour may have ended meanwhile.
     assert!((3..=5).contains(&let_in), "{let_in}");
     assert!(used(gateway)[0].1 <= 3);
+}
+
+/// An app whose operations take seats, for tenants whose time is Berlin's.
+const SEATED: &str = r#"
+app    = "desk"
+base   = "/desk"
+issuer = "sso"
+roles  = "token.roles"
+tenant = "acme"
+[facts.token]
+roles = "set"
+kind  = "string"
+[when]
+outsider = "token.kind = 'outsider'"
+[resource.customers]
+view = { seat = true, operations = ["GET /customers/{id}"] }
+call = { seat = "outsider", operations = ["POST /customers/{id}"] }
+[resource.about]
+view = ["GET /about"]
+[role.agent]
+view = ["customers", "about"]
+call = ["customers"]
+"#;
+
+/// Files of a gateway that takes these people's tokens and keeps its seats.
+fn seated(upstream: &Upstream, signer: &Signer) -> Files {
+    let files = Files::new(upstream.address, &format!("{FREE_PORTS}{LEDGER}"));
+    files.write("keys.json", &signer.jwks());
+    let gateway = fs::read_to_string(files.path("gateway.toml")).unwrap();
+    files.write("gateway.toml", &gateway.replace("jwks =", "algorithms = [\"EdDSA\"]\njwks ="));
+    files.write("rules/desk.toml", SEATED);
+    files.write(
+        "rules/tenants.toml",
+        "[tenant.acme]\nseats = { named = 2, over = \"refuse\" }\ntime-zone = \"Europe/Berlin\"\n\
+         ids = [\"1\"]\napps = [\"desk\"]\n",
+    );
+    files
+}
+
+/// The status of one request of this person's.
+#[track_caller]
+fn status(process: &Process, signer: &Signer, who: &str, kind: &str, line: &str) -> u16 {
+    let claims = json!({
+        "iss": "https://sso.example", "aud": "desk", "sub": who, "roles": ["agent"], "kind": kind,
+        "iat": now().0, "exp": now().0 + 300,
+    });
+    let token = format!("Authorization: Bearer {}", signer.sign(&claims).unwrap());
+    crate::process::ask(process.address("callers"), line, &[&token]).status
+}
+
+#[test]
+fn whoever_has_a_seat_has_it_after_a_restart() {
+    let (upstream, signer) = (Upstream::echo(), Signer::from_seed(&[9; 32], "k").unwrap());
+    let mut process = Process::start(seated(&upstream, &signer));
+    let view = "GET /desk/customers/7";
+    let asks = |process: &Process, who: &str| status(process, &signer, who, "home", view);
+    assert_eq!(status(&process, &signer, "zoe", "home", "GET /desk/about"), 200, "takes no seat");
+    assert_eq!(status(&process, &signer, "zoe", "home", "POST /desk/customers/7"), 200, "takes none either");
+    assert_eq!(status(&process, &signer, "bob", "outsider", "POST /desk/customers/7"), 200);
+    assert_eq!(["ada", "bob", "eve", "zoe"].map(|who| asks(&process, who)), [200, 200, 403, 403]);
+    process.signal("TERM");
+    assert_eq!(process.end(), 0);
+    let process = process.again();
+    assert_eq!(["eve", "bob", "ada"].map(|who| asks(&process, who)), [403, 200, 200]);
+    let shown: Value = serde_json::from_str(process.admin("GET /seats", &[]).text()).unwrap();
+    let row = &shown["rows"][0];
+    assert_eq!((&row["named"]["used"], &row["time_zone"]), (&2.into(), &"Europe/Berlin".into()));
+    let text = fs::read_to_string(process.files.path("state/seats.json")).unwrap();
+    assert!(!["ada", "bob"].iter().any(|who| text.contains(who)), "no names: {text}");
+}
+
+#[test]
+fn a_gateway_that_is_killed_forgets_a_few_seconds_at_most() {
+    let (upstream, signer) = (Upstream::echo(), Signer::from_seed(&[9; 32], "k").unwrap());
+    let mut process = Process::start(seated(&upstream, &signer));
+    assert_eq!(status(&process, &signer, "ada", "home", "GET /desk/customers/7"), 200);
+    let path = process.files.path("state/seats.json");
+    let kept =
+        || gatewarden::ledger::read(&path).ok().and_then(|books| Some(books.first()?.current.named.len()));
+    eventually("the seat to be written", || kept() == Some(1));
+    process.signal("KILL");
+    process.gone();
+    assert_eq!(report(&process.files, &[]).0, 0);
+    let process = process.again();
+    let shown: Value = serde_json::from_str(process.admin("GET /seats", &[]).text()).unwrap();
+    assert_eq!(shown["rows"][0]["named"]["used"], 1);
+}
+
+#[test]
+fn the_seat_that_an_allow_takes_is_explained() {
+    let (upstream, signer) = (Upstream::echo(), Signer::from_seed(&[9; 32], "k").unwrap());
+    let files = seated(&upstream, &signer);
+    let explain = |request: [&str; 2]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatewarden"));
+        command.args(["explain", "--role", "agent", "--with", "token.kind=home", "--config"]);
+        command.arg(files.path("gateway.toml")).args(request);
+        String::from_utf8(command.env_remove("GATEWARDEN_CONFIG").output().unwrap().stdout).unwrap()
+    };
+    let view = explain(["GET", "/desk/customers/7"]);
+    assert!(view.contains("a licence seat of acme is taken (2 named; whoever is over is refused)"), "{view}");
+    let call = explain(["POST", "/desk/customers/7"]);
+    assert!(call.starts_with("ALLOW") && !call.contains("seat"), "{call}");
 }

@@ -174,14 +174,7 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn setup() -> Setup {
-        Setup {
-            apps: Vec::new(),
-            changes: Vec::new(),
-            tenant: "",
-            drain: PATIENCE,
-            workers: 1,
-            leeway: 30,
-        }
+        Setup { apps: Vec::new(), changes: Vec::new(), tenant: "", drain: PATIENCE, workers: 1, leeway: 30 }
     }
 
     /// The `Authorization` line of a caller with these roles.
