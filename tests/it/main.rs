@@ -11,6 +11,7 @@
 mod alerts;
 mod architecture;
 mod cli;
+mod clock;
 mod dev;
 mod forwarding;
 mod keys;
