@@ -1,12 +1,17 @@
 # `make test` runs every test; `make check` runs what is judged without running anything. CI calls both (.ci/run).
 
-.PHONY: test check fmt build loadtest churn
+.PHONY: test test-socketio check fmt build loadtest churn
 
 # The runner is faster than `cargo test` and keeps tests apart; without it, and without a way to get it, `cargo test` does.
 test:
 	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest || true
 	cargo test --workspace --doc --quiet
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace; else cargo test --workspace --all-targets; fi
+
+# Sockets with a real Socket.IO server and client, which `npm` installs; `make test` skips these without it, and says so.
+test-socketio:
+	cd tests/node && npm ci --silent --no-audit --no-fund
+	GATEWARDEN_SOCKETIO=1 cargo test --test it sockets::real
 
 check:
 	cargo fmt --all --check

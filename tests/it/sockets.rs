@@ -6,6 +6,7 @@ mod frames;
 mod hostile;
 mod lives;
 mod polling;
+mod real;
 mod tunnel;
 
 use std::net::SocketAddr;

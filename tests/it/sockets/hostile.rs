@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use super::backend::Backend;
 use super::client::{Polling, Socket};
 use super::{desk, setup};
-use crate::support::Gateway;
+use crate::support::{Gateway, eventually};
 
 fn connected(gateway: &Gateway) -> Socket {
     Socket::connected(gateway, &[&gateway.token(&["user"])])
@@ -101,6 +101,7 @@ fn packets_have_a_pace() {
         }
     }
     assert!(socket.is_gone());
+    eventually("the backend is told", || backend.packets().contains(&"closed".to_owned()));
     let acknowledged = backend.packets().iter().filter(|own| own.starts_with("43")).count();
     assert!((50..300).contains(&acknowledged), "{acknowledged}");
 
