@@ -1,16 +1,13 @@
 //! Plain WebSockets: the opening is judged, and then bytes pass.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
-use gatewarden::policy::socket::SocketKind;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 
 use super::client::Socket;
-use super::setup;
 use crate::support::{Gateway, Upstream, Wire};
 
 const TARGET: &str = "/app/guarded/feed?room=1";
@@ -43,13 +40,9 @@ fn echo() -> Upstream {
 }
 
 fn gateway(upstream: &Upstream) -> Gateway {
-    setup(&[upstream.address], &["header"])
-        .alter(|snapshot| {
-            let app = &mut snapshot.apps[0];
-            let mut rules = (**app.socket.as_ref().unwrap()).clone();
-            rules.kind = SocketKind::WebSocket;
-            app.socket = Some(Arc::new(rules));
-        })
+    Gateway::setup()
+        .upstream("app", &[upstream.address])
+        .socket("path = \"/app/guarded/{rest...}\"\nkind = \"websocket\"")
         .limits(|limits| limits.idle_timeout = Duration::from_millis(200))
         .start()
 }

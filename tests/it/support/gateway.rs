@@ -28,6 +28,7 @@ pub(crate) struct Setup {
     drain: Duration,
     workers: usize,
     leeway: u64,
+    socket: Option<String>,
 }
 
 impl Setup {
@@ -86,6 +87,13 @@ impl Setup {
         self
     }
 
+    /// Gives the applications a socket: these lines are their `[socket]`. Who may use things may send
+    /// `publishCimEvent`, and a boss alone `deletePullModeRequest`.
+    pub(crate) fn socket(mut self, lines: &str) -> Self {
+        self.socket = Some(lines.to_owned());
+        self
+    }
+
     fn change(self, change: impl FnOnce(&mut GatewayConfig) + 'static) -> Self {
         self.alter(|snapshot| change(&mut snapshot.gateway))
     }
@@ -109,14 +117,23 @@ impl Setup {
             gateway += &format!("[upstreams.{name}]\nat = [\"/{name}\"]\nservers = {servers:?}\n");
             let verbs = ["GET", "POST", "PUT", "DELETE"];
             let all = |path: &str| verbs.map(|verb| format!("{verb} /{name}/{path}{{rest...}}"));
-            let (public, guarded) = (all(""), all("guarded/"));
+            let (public, mut guarded) = (all(""), all("guarded/").to_vec());
+            let mut more = vec![format!("PUT /{name}/more")];
+            let mut socket = String::new();
+            if let Some(lines) = &self.socket {
+                socket = format!("[socket]\n{lines}\n");
+                if !lines.contains("websocket") {
+                    guarded.push("EMIT publishCimEvent".to_owned());
+                    more.push("EMIT deletePullModeRequest".to_owned());
+                }
+            }
             files.push(file(
                 FileKind::Rules,
                 &format!("rules/{name}.toml"),
                 format!(
                     "app = \"{name}\"\nowns = [\"/{name}\"]\nissuer = \"test\"\nroles = \"token.roles\"\n\
-                     tenant = \"default\"\npublic = {public:?}\n[facts.token]\nroles = \"set\"\n\
-                     [resource.things]\nuse = {guarded:?}\n[resource.more]\nuse = [\"PUT /{name}/more\"]\n\
+                     tenant = \"default\"\npublic = {public:?}\n[facts.token]\nroles = \"set\"\n{socket}\
+                     [resource.things]\nuse = {guarded:?}\n[resource.more]\nuse = {more:?}\n\
                      [role.user]\nuse = [\"things\"]\n[role.boss]\nuse = [\"things\", \"more\"]\n"
                 ),
             ));
@@ -174,7 +191,15 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn setup() -> Setup {
-        Setup { apps: Vec::new(), changes: Vec::new(), tenant: "", drain: PATIENCE, workers: 1, leeway: 30 }
+        Setup {
+            apps: Vec::new(),
+            changes: Vec::new(),
+            tenant: "",
+            drain: PATIENCE,
+            workers: 1,
+            leeway: 30,
+            socket: None,
+        }
     }
 
     /// The `Authorization` line of a caller with these roles.
