@@ -31,8 +31,8 @@ pub(super) fn tenants_file(tenants: &[Tenant], policy: &Policy) -> String {
     for tenant in tenants {
         let apps = if tenant.is_customer { "[\"g\"]" } else { "[]" };
         text += &format!(
-            "[tenant.{}]\nids = {:?}\napps = {apps}\ntime-zone = \"{}\"\n",
-            tenant.name, tenant.ids, tenant.zone.0
+            "[tenant.{}]\ntime-zone = \"{}\"\nids = {:?}\napps = {apps}\n",
+            tenant.name, tenant.zone.0, tenant.ids
         );
         let settings = policy.settings();
         if settings.is_empty() || !tenant.is_customer {
