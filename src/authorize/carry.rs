@@ -7,7 +7,7 @@ use super::evidence::{Effect, Evidence, Verdict};
 use super::permit::{Permit, Target};
 use crate::policy::lookup::Forget;
 use crate::policy::obligation::{SeatRule, has_only};
-use crate::policy::{self, Facts, Granted, Needs, RoleSet, Truth};
+use crate::policy::{self, Facts, Granted, Missed, Needs, RoleSet, Truth};
 use crate::rejection::Rejection;
 use crate::seat::{PersonId, SeatClaim, Seated};
 use crate::tenant::Tenant;
@@ -26,14 +26,15 @@ impl Case<'_> {
         // A condition that became a filter of this list says nothing of what else the caller holds.
         let facts = &Facts { narrows: &[], ..*heard.facts };
         let _before = facts.trail.take();
-        let (supplied, query) = self.supplied(facts, heard.named)?;
         let injected = self.injected(facts);
+        let (to_inject, missed) = facts.trail.take();
+        let (supplied, query) = self.supplied(facts, heard.named)?;
         let edits = self.edits(roles, facts);
         let audited = self.audited(facts);
         let claim = self.seat(heard, granted, facts);
         let (wanted, _) = facts.trail.take();
         let body = self.operation.obligations.body_only.is_some() && facts.known.body.is_none();
-        let needs = wanted.and(Needs { body, ..Needs::default() });
+        let needs = wanted.and(to_inject).and(Needs { body, ..Needs::default() });
         if !needs.is_empty() {
             return Err(Held::Needs(needs));
         }
@@ -42,8 +43,9 @@ impl Case<'_> {
             return Err(Rejection::FieldNotPermitted.into());
         }
         let Some(injected) = injected else {
-            evidence.refused("inject-unknown", audited);
-            return Err(Rejection::Denied.into());
+            let unanswered = missed == Missed::Something;
+            evidence.refused(if unanswered { "unanswered" } else { "inject-unknown" }, audited);
+            return Err(if unanswered { Rejection::Unanswered } else { Rejection::Denied }.into());
         };
         match (claim, facts.known.seated(self.at.app)) {
             (Some(claim), None) => return Err(Held::Seat(Box::new(claim))),
