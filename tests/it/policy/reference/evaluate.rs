@@ -3,9 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Acting, Cond, On, Policy, Role, Term, name};
-use super::value::{Kind, Read, Says, Val, compare, of_json, of_literal, of_text};
-use super::words::{BASE, FACTS, Fact, LEAVES, OPERATIONS, Right, SCOPES};
+use serde_json::Value as Json;
+
+use super::facts::{Claim, Facts, Said, Told};
+use super::model::{Acting, NARROWABLE, On, Policy, Requirement, Role, Term, name};
+use super::obligations::{ANCHOR, NARROW_KEYS, NARROW_PASS, Seat, means};
+use super::value::{Kind, Read, Says, Val, days, of_json};
+use super::words::{BASE, FACTS, OPERATIONS, SCOPES};
 use super::world::{Ask, Tenant};
 
 /// What a request must be answered.
@@ -13,7 +17,8 @@ use super::world::{Ask, Tenant};
 pub(super) enum Expected {
     /// One of these refusals.
     Refused(Vec<&'static str>),
-    Allowed(Allowed),
+    /// One of these permits, and whether a seat may be taken for it.
+    Allowed(Vec<Allowed>),
 }
 
 /// What must be true of a permit.
@@ -25,6 +30,9 @@ pub(super) struct Allowed {
     pub(super) headers: BTreeMap<String, String>,
     /// Decoded, in order of key and value.
     pub(super) query: Vec<(String, String)>,
+    pub(super) masks: BTreeSet<String>,
+    /// Which of the elements stay, where the list is filtered.
+    pub(super) kept: Option<Vec<bool>>,
 }
 
 /// The evaluator of one request.
@@ -32,13 +40,8 @@ pub(super) struct Judge<'c> {
     pub(super) policy: &'c Policy,
     pub(super) tenants: &'c [Tenant],
     pub(super) ask: &'c Ask,
-}
-
-/// What is settled before the rules are asked.
-pub(super) struct Facts<'c> {
-    judge: &'c Judge<'c>,
-    tenant: &'c Tenant,
-    parameters: BTreeMap<&'static str, String>,
+    /// Whether the answers and the body are known, or nobody has asked for them yet.
+    pub(super) knows_all: bool,
 }
 
 /// Which operation a request is: one of the words', or the one that nobody is granted.
@@ -52,18 +55,15 @@ fn refused(kind: &'static str) -> Expected {
     Expected::Refused(vec![kind])
 }
 
-impl Judge<'_> {
+impl<'c> Judge<'c> {
     pub(super) fn judge(&self) -> Expected {
         let (operation, parameters) = match self.route() {
             Routed::Nowhere => return refused("no-route"),
             Routed::OtherMethod => return refused("method"),
             Routed::Operation(operation, parameters) => (operation, parameters),
         };
-        let mut query: Vec<_> =
-            self.ask.query.iter().map(|(key, value)| (decoded(key), decoded(value))).collect();
-        query.sort();
         if operation.is_some_and(|own| self.policy.public.contains(&own)) {
-            return Expected::Allowed(Allowed { query, ..Allowed::default() });
+            return Expected::Allowed(vec![Allowed { query: self.query(|_| true), ..Allowed::default() }]);
         }
         let Some((issuer, _)) = &self.ask.caller else { return refused("credential") };
         if *issuer != "keycloak" {
@@ -72,53 +72,62 @@ impl Judge<'_> {
         if self.reads_twice() {
             return refused("malformed");
         }
-        let Some(tenant) = self.tenant() else { return refused("tenant") };
-        let facts = Facts { judge: self, tenant, parameters };
-        if let Acting::Named { proven_by } = self.policy.acting
-            && !facts.named(proven_by).holds()
-        {
-            return refused("tenant");
+        match self.facts(parameters) {
+            Some(facts) => facts.judge(operation),
+            None => refused("tenant"),
         }
-        let permissions = match facts.decide(operation) {
-            Ok(permissions) => permissions,
-            Err(expected) => return expected,
-        };
-        let mut allowed = Allowed { permissions, query, roles: facts.role_names(), headers: BTreeMap::new() };
-        facts.take_for_granted(&mut allowed);
-        allowed.query.sort();
-        Expected::Allowed(allowed)
+    }
+
+    /// The facts of a request that is known to have a tenant.
+    pub(super) fn facts(&self, parameters: BTreeMap<&'static str, String>) -> Option<Facts<'_>> {
+        let tenant = self.tenant()?;
+        Some(Facts { judge: self, tenant, parameters, narrowed: Vec::new(), element: None })
+    }
+
+    /// The facts of the operation that is asked for.
+    pub(super) fn facts_of_route(&self) -> Option<Facts<'_>> {
+        match self.route() {
+            Routed::Operation(_, parameters) => self.facts(parameters),
+            Routed::Nowhere | Routed::OtherMethod => None,
+        }
+    }
+
+    pub(super) fn query(&self, passes: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+        let own = self.ask.query.iter().filter(|(key, _)| passes(key));
+        let mut query: Vec<_> = own.map(|(key, value)| (decoded(key), decoded(value))).collect();
+        query.sort();
+        query
     }
 
     /// Path first, then method; a literal before a parameter, and no way back from a literal that matched.
     fn route(&self) -> Routed {
         let path = self.ask.path;
         let segments: Vec<String> = path.trim_matches('/').split('/').map(decoded).collect();
-        let present =
-            self.policy.protected().union(&self.policy.public).map(|own| Some(*own)).collect::<Vec<_>>();
-        let template = |own: &Option<usize>| {
-            let (method, path) = own.map_or(("PUT", "/anchor/{id}"), |own| OPERATIONS[own]);
-            let full = format!("{BASE}{path}");
-            (method, full.trim_matches('/').split('/').map(str::to_owned).collect::<Vec<_>>())
+        let protected = self.policy.protected();
+        let present = protected.union(&self.policy.public).map(|own| (Some(*own), OPERATIONS[*own]));
+        let split = |(own, (method, path)): (Option<usize>, (&'static str, &'static str))| {
+            let parts = format!("{BASE}{path}");
+            (own, method, parts.trim_matches('/').split('/').map(str::to_owned).collect::<Vec<_>>())
         };
-        let mut left: Vec<_> = present.iter().chain([&None]).map(|own| (*own, template(own))).collect();
+        let mut left: Vec<_> = present.chain([(None, ANCHOR)]).map(split).collect();
         for (at, segment) in segments.iter().enumerate() {
             let is_literal = |parts: &[String]| parts.get(at).is_some_and(|part| part == segment);
-            let any_literal = left.iter().any(|(_, (_, parts))| is_literal(parts));
-            left.retain(|(_, (_, parts))| match parts.get(at) {
+            let any_literal = left.iter().any(|(.., parts)| is_literal(parts));
+            left.retain(|(.., parts)| match parts.get(at) {
                 _ if any_literal => is_literal(parts),
                 Some(part) => part.starts_with('{'),
                 None => parts.last().is_some_and(|part| part.ends_with("...}")),
             });
         }
-        left.retain(|(_, (_, parts))| {
-            parts.len() == segments.len()
-                || parts.len() < segments.len() && parts.last().is_some_and(|part| part.ends_with("...}"))
+        left.retain(|(.., parts)| {
+            let goes_on = parts.last().is_some_and(|part| part.ends_with("...}"));
+            parts.len() == segments.len() || parts.len() < segments.len() && goes_on
         });
         if left.is_empty() {
             return Routed::Nowhere;
         }
         let method = if self.ask.method == "HEAD" { "GET" } else { self.ask.method };
-        let Some((own, (_, parts))) = left.iter().find(|(_, (own, _))| *own == method) else {
+        let Some((own, _, parts)) = left.iter().find(|(_, own, _)| *own == method) else {
             return Routed::OtherMethod;
         };
         let mut parameters = BTreeMap::new();
@@ -149,167 +158,200 @@ impl Judge<'_> {
         queries || headers
     }
 
-    fn claim(&self, path: &str) -> Claim {
+    pub(super) fn claim(&self, path: &str) -> Claim {
         let Some((_, claims)) = &self.ask.caller else { return Claim::Absent };
         let mut own = claims.get(path.split('.').next().unwrap());
         for part in path.split('.').skip(1) {
             match own {
-                None | Some(serde_json::Value::Null) => return Claim::Absent,
-                Some(serde_json::Value::Object(members)) => own = members.get(part),
+                None | Some(Json::Null) => return Claim::Absent,
+                Some(Json::Object(members)) => own = members.get(part),
                 Some(_) => return Claim::Hidden,
             }
         }
         match own {
-            None | Some(serde_json::Value::Null) => Claim::Absent,
+            None | Some(Json::Null) => Claim::Absent,
             Some(value) => Claim::Is(value.clone()),
         }
     }
 
-    /// The first source that is there decides, and names a customer of the app.
-    fn tenant(&self) -> Option<&Tenant> {
+    /// The id that names the tenant: the first source that is there decides.
+    fn tenant_id(&self) -> Option<String> {
         let header =
             self.ask.headers.iter().find(|(name, _)| *name == "x-tenant").map(|(_, id)| (*id).to_owned());
         let claim = || match self.claim("tid") {
-            Claim::Is(serde_json::Value::String(id)) => Some(id),
+            Claim::Is(Json::String(id)) => Some(id),
             _ => None,
         };
-        let id = match self.policy.acting {
-            Acting::Constant => return self.tenants.iter().find(|own| own.name == "acme"),
+        match self.policy.acting {
+            Acting::Constant => None,
             Acting::Own => claim(),
             Acting::Named { .. } => header.or_else(claim),
-        };
-        let id = id?;
+        }
+    }
+
+    /// The acting tenant: a customer of the app.
+    fn tenant(&self) -> Option<&'c Tenant> {
+        if self.policy.acting == Acting::Constant {
+            return self.tenants.iter().find(|own| own.name == "acme");
+        }
+        let id = self.tenant_id()?;
         self.tenants.iter().find(|own| own.is_customer && own.ids.contains(&id.as_str()))
     }
 }
 
-enum Claim {
-    Absent,
-    /// Something stands in its way.
-    Hidden,
-    Is(serde_json::Value),
-}
-
-/// What a source says before a default stands in.
-enum Said {
-    Absent,
-    Odd,
-    Is(Val),
-}
-
-impl Said {
-    fn typed(value: Option<Val>) -> Self {
-        value.map_or(Self::Odd, Self::Is)
-    }
+/// What the rules say, before anything is carried along.
+enum Decision {
+    Allow(BTreeSet<(usize, usize)>),
+    Refuse(Vec<&'static str>),
 }
 
 impl Facts<'_> {
-    fn read(&self, fact: &Fact) -> Read {
-        match self.said(fact) {
-            Said::Is(value) => Read::Known(value),
-            Said::Odd => Read::Unknown,
-            Said::Absent => {
-                let has_default = |index: &usize| FACTS[*index].name == fact.name;
-                let default =
-                    fact.default.filter(|_| self.judge.policy.defaults.iter().any(|own| has_default(own)));
-                default
-                    .map_or(Read::Unknown, |text| Read::Known(of_literal(text.trim_matches('"'), fact.kind)))
-            }
-        }
-    }
-
-    fn said(&self, fact: &Fact) -> Said {
-        let ask = self.judge.ask;
-        let (source, name) = fact.name.split_once('.').unwrap();
-        let text = |found: Option<String>| match found {
-            None => Said::Absent,
-            Some(text) => Said::typed(of_text(&text, fact.kind)),
+    fn judge(&self, operation: Option<usize>) -> Expected {
+        let proof = match self.judge.policy.acting {
+            Acting::Named { proven_by } => self.named(proven_by),
+            Acting::Constant | Acting::Own => Says::known(true),
         };
-        match source {
-            "token" => match self.judge.claim(name) {
-                Claim::Absent => Said::Absent,
-                Claim::Hidden => Said::Odd,
-                Claim::Is(json) => Said::typed(of_json(&json, fact.kind)),
-            },
-            "tenant" => Said::Is(of_literal(self.tenant.setting(fact.name), fact.kind)),
-            "path" => text(self.parameters.get(name).cloned()),
-            "query" => text(ask.query.iter().find(|(key, _)| *key == name).map(|(_, value)| decoded(value))),
-            "header" => {
-                text(ask.headers.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned()))
-            }
-            "client" => Said::Is(Val::Ip(ask.client)),
-            _ => panic!("no source {source}"),
+        if !proof.may_hold {
+            let others: &[_] = if proof.is_in_vain() { &["unanswered", "denied", "step-up"] } else { &[] };
+            return Expected::Refused([&["tenant"], others].concat());
         }
-    }
-
-    fn named(&self, index: usize) -> Says {
-        self.says(&self.judge.policy.conditions[index])
-    }
-
-    fn says(&self, cond: &Cond) -> Says {
-        let all = |parts: &[Cond]| parts.iter().map(|part| self.says(part)).collect::<Vec<_>>();
-        match cond {
-            Cond::Named(index) => self.named(*index),
-            Cond::All(parts) => Says::all(&all(parts)),
-            Cond::Any(parts) => Says::any(&all(parts)),
-            Cond::Not(part) => self.says(part).negated(),
-            Cond::Leaf(leaf) => {
-                let leaf = &LEAVES[*leaf];
-                let right = match &leaf.right {
-                    Right::Fact(fact) => self.read(fact),
-                    Right::Literal(text, kind) => Read::Known(of_literal(text, *kind)),
-                };
-                compare(leaf.operator, &self.read(&leaf.fact), &right, self.tenant.zone.1)
+        let decide = |narrowed: Vec<usize>| {
+            let facts = Self { narrowed, ..self.clone() };
+            match facts.decide(operation) {
+                Decision::Allow(_) if !proof.holds() => Decision::Refuse(vec!["unanswered"]),
+                decision => decision,
+            }
+        };
+        // As few conditions become filters as it takes: none, if the list may be seen as it is.
+        let narrows = |own: usize| {
+            let rows = self.judge.policy.carried.narrows.iter();
+            rows.into_iter().any(|row| Some(row.on) == operation && row.condition == own)
+        };
+        let possible: Vec<usize> = (0..NARROWABLE).filter(|own| narrows(*own)).collect();
+        let mut permits = Vec::new();
+        let mut last = Vec::new();
+        for narrowed in subsets(&possible) {
+            match decide(narrowed.clone()) {
+                Decision::Allow(granted) => permits.push((narrowed, granted)),
+                Decision::Refuse(kinds) => last = kinds,
             }
         }
+        let Some(fewest) = permits.iter().map(|(narrowed, _)| narrowed.len()).min() else {
+            return Expected::Refused(last);
+        };
+        permits.retain(|(narrowed, _)| narrowed.len() == fewest);
+        let carried: Vec<_> = permits.into_iter().map(|own| self.carry(operation, own)).collect();
+        let kinds: Vec<_> = carried.iter().filter_map(|own| own.as_ref().err().copied()).collect();
+        let allowed: Vec<_> = carried.into_iter().filter_map(Result::ok).collect();
+        if allowed.is_empty() { Expected::Refused(kinds) } else { Expected::Allowed(allowed) }
     }
 
-    /// The strings that say which roles the caller has.
-    fn claimed(&self) -> BTreeSet<String> {
-        let Claim::Is(json) = self.judge.claim("roles") else { return BTreeSet::new() };
+    fn decide(&self, operation: Option<usize>) -> Decision {
+        let policy = self.judge.policy;
+        let applies = |on: &On| match on {
+            On::Parameter => self.parameters.contains_key("id"),
+            On::Operation(own) => Some(*own) == operation,
+        };
+        let required = policy.requirements.iter();
+        let required = required.filter(|own| own.on.is_empty() || own.on.iter().any(applies));
+        let required: Vec<(&Requirement, Says)> = required.map(|own| (own, self.named(own.is))).collect();
+        let against: Vec<_> = required.iter().filter(|(_, says)| !says.may_hold).collect();
+        // Where several stand against it, any may be told.
+        let kind = |(own, _): &&(&Requirement, Says)| if own.step_up { "step-up" } else { "denied" };
+        let mut refusals: Vec<_> = against.iter().map(kind).collect();
+        if against.iter().any(|(_, says)| says.is_in_vain()) {
+            refusals.extend(["unanswered", "denied"]);
+        }
+        let Some(roles) = self.claimed() else {
+            // Without roles nothing else need be found out: what is required may refuse, if it is known.
+            refusals.push("unanswered");
+            return Decision::Refuse(refusals);
+        };
+        let grants = self.grants(operation, &roles);
+        if grants.is_empty() {
+            // Where an app must be asked for the roles, what is required may refuse before it is.
+            let before = if policy.asks_roles { refusals } else { Vec::new() };
+            return Decision::Refuse([before, vec!["denied"]].concat());
+        }
+        if !refusals.is_empty() {
+            // Where no grant could hold either, that may be told before anyone is asked of what is required.
+            let is_granted = grants.iter().any(|(_, says)| says.may_hold);
+            refusals.extend(if is_granted { None } else { Some("denied") });
+            return Decision::Refuse(refusals);
+        }
+        if !grants.iter().any(|(_, says)| says.may_hold) {
+            let is_in_vain = grants.iter().any(|(_, says)| says.is_in_vain());
+            return Decision::Refuse(if is_in_vain { vec!["denied", "unanswered"] } else { vec!["denied"] });
+        }
+        let granted: BTreeSet<_> =
+            grants.iter().filter(|(_, says)| says.holds()).map(|(own, _)| *own).collect();
+        if granted.is_empty() || !required.iter().all(|(_, says)| says.holds()) {
+            return Decision::Refuse(vec!["unanswered"]);
+        }
+        Decision::Allow(granted)
+    }
+
+    /// The strings that say which roles the caller has; none where the app, which would tell, doesn't.
+    fn claimed(&self) -> Option<BTreeSet<String>> {
+        let json = if self.judge.policy.asks_roles {
+            match self.told("me") {
+                Told::Found(document) if document.get("roles").is_some() => document["roles"].clone(),
+                Told::Found(_) | Told::Nothing => return Some(BTreeSet::new()),
+                Told::Untold => return None,
+            }
+        } else {
+            match self.judge.claim("roles") {
+                Claim::Is(json) => json,
+                _ => return Some(BTreeSet::new()),
+            }
+        };
         match of_json(&json, Kind::Set) {
-            Some(Val::Set(all)) => all,
-            _ => BTreeSet::new(),
+            Some(Val::Set(all)) => Some(all),
+            _ => Some(BTreeSet::new()),
         }
     }
 
-    fn holds(&self, index: usize, role: &Role) -> bool {
-        let claimed = self.claimed();
-        match role.claims.as_slice() {
-            [] => claimed.contains(&name(index)),
+    fn held(&self, claimed: &BTreeSet<String>) -> Vec<(usize, &Role)> {
+        let holds = |(index, role): &(usize, &Role)| match role.claims.as_slice() {
+            [] => claimed.contains(&name(*index)),
             claims => claims.iter().any(|claim| claimed.contains(*claim)),
-        }
-    }
-
-    fn role_names(&self) -> BTreeSet<String> {
-        let roles = self.judge.policy.roles.iter().enumerate();
-        roles.filter(|(index, role)| self.holds(*index, role)).map(|(index, _)| name(index)).collect()
+        };
+        self.judge.policy.roles.iter().enumerate().filter(holds).collect()
     }
 
     /// Everything that grants the operation, with the conditions under which it does.
-    fn grants(&self, operation: Option<usize>) -> Vec<(String, Says)> {
-        let policy = self.judge.policy;
-        let held = policy.roles.iter().enumerate().filter(|(index, role)| self.holds(*index, role));
-        let held = held.map(|(_, role)| role).chain(&policy.anyone);
+    fn grants(&self, operation: Option<usize>, claimed: &BTreeSet<String>) -> Vec<((usize, usize), Says)> {
         let Some(operation) = operation else { return Vec::new() };
+        let resources = &self.judge.policy.resources;
+        let permits = |(resource, scope): (usize, usize)| {
+            resources[resource].scopes[scope].as_ref().is_some_and(|own| own.contains(&operation))
+        };
+        self.holdings(claimed).into_iter().filter(|(own, _)| permits(*own)).collect()
+    }
+
+    /// Every resource and scope that the roles are granted, with the conditions under which they are.
+    fn holdings(&self, claimed: &BTreeSet<String>) -> Vec<((usize, usize), Says)> {
+        let policy = self.judge.policy;
+        let held = self.held(claimed).into_iter().map(|(_, role)| role).chain(&policy.anyone);
         let mut found = Vec::new();
         for role in held {
+            let only: Vec<_> = role.only.iter().map(|own| self.named(*own)).collect();
             for (scope, terms) in role.grants.iter().enumerate() {
                 for (at, resource) in policy.resources.iter().enumerate() {
-                    let has_it = resource.scopes[scope].as_ref().is_some_and(|own| own.contains(&operation));
                     let is_excluded = terms.iter().any(|term| matches!(term, Term::Not(own) if *own == at));
-                    if !has_it || is_excluded {
+                    if resource.scopes[scope].is_none() || is_excluded {
                         continue;
                     }
                     for term in terms {
-                        let conditions = match term {
-                            Term::Every if !resource.reserved => &[][..],
-                            Term::One { resource, conditions } if *resource == at => conditions,
+                        let limits = match term {
+                            Term::Every if !resource.reserved => Vec::new(),
+                            Term::One { resource, conditions, until } if *resource == at => {
+                                let limits = conditions.iter().map(|own| self.named(*own));
+                                limits.chain(until.map(|day| self.until(day))).collect()
+                            }
                             _ => continue,
                         };
-                        let all: Vec<_> =
-                            role.only.iter().chain(conditions).map(|own| self.named(*own)).collect();
-                        found.push((format!("r{at}#{}", SCOPES[scope]), Says::all(&all)));
+                        found.push(((at, scope), Says::all(&[only.clone(), limits].concat())));
                     }
                 }
             }
@@ -317,55 +359,148 @@ impl Facts<'_> {
         found
     }
 
-    fn decide(&self, operation: Option<usize>) -> Result<BTreeSet<String>, Expected> {
-        let grants = self.grants(operation);
-        if grants.is_empty() {
-            return Err(refused("denied"));
-        }
-        let applies = |on: &On| match on {
-            On::Parameter => self.parameters.contains_key("id"),
-            On::Operation(own) => Some(*own) == operation,
+    /// That day still counts, where the tenant is.
+    fn until(&self, day: &str) -> Says {
+        let today = (i64::try_from(self.judge.ask.now).unwrap() + self.tenant.zone.1).div_euclid(86_400);
+        Says::known(today <= days(day).unwrap())
+    }
+
+    /// What an allow carries along, or what stands against it after all.
+    fn carry(
+        &self,
+        operation: Option<usize>,
+        (narrowed, granted): (Vec<usize>, BTreeSet<(usize, usize)>),
+    ) -> Result<Allowed, &'static str> {
+        let (policy, ask) = (self.judge.policy, self.judge.ask);
+        let claimed = self.claimed().unwrap();
+        let roles = self.held(&claimed).into_iter().map(|(index, _)| name(index)).collect();
+        let mut query = match narrowed.as_slice() {
+            [] => self.judge.query(|_| true),
+            _ => self.judge.query(|key| NARROW_PASS.contains(&key)),
         };
-        let required = self.judge.policy.requirements.iter();
-        let required: Vec<_> =
-            required.filter(|own| own.on.is_empty() || own.on.iter().any(applies)).collect();
-        let against: Vec<_> = required.iter().filter(|own| !self.named(own.is).holds()).collect();
-        if !against.is_empty() {
-            // Where several stand against it, any may be told.
-            let kind = |step_up: bool| if step_up { "step-up" } else { "denied" };
-            return Err(Expected::Refused(against.iter().map(|own| kind(own.step_up)).collect()));
+        for own in &narrowed {
+            let Read::Known(Val::Text(value)) = self.filtered_by(*own) else { panic!("filtered by nothing") };
+            query.push((NARROW_KEYS[*own].into(), value));
         }
-        let granted: BTreeSet<String> =
-            grants.into_iter().filter(|(_, says)| says.holds()).map(|(name, _)| name).collect();
-        if granted.is_empty() { Err(refused("denied")) } else { Ok(granted) }
+        let mut allowed = Allowed { roles, query, ..Allowed::default() };
+        self.take_for_granted(&mut allowed);
+        if !self.judge.knows_all {
+            return Err("unanswered");
+        }
+        if let Some((_, only)) = policy.carried.body.as_ref().filter(|(on, _)| Some(*on) == operation)
+            && !has_only(&ask.body, only)
+        {
+            return Err("field");
+        }
+        if let Some((header, fact)) = policy.carried.inject {
+            let value = match self.fact(fact) {
+                Read::Known(value) => plain(&value),
+                Read::Unknown => None,
+                Read::Untold => return Err("unanswered"),
+            };
+            allowed.headers.insert(header.to_lowercase(), value.ok_or("denied")?);
+        }
+        let is_spared = |own: &(usize, usize)| match policy.seats.get(own) {
+            None => true,
+            Some(Seat::Always) => false,
+            Some(Seat::If(condition)) => self.named(*condition).now == Some(false),
+        };
+        // Whoever has a grant that needs no seat needs none.
+        let spared: BTreeSet<_> = granted.iter().copied().filter(is_spared).collect();
+        let granted = if spared.is_empty() { granted } else { spared.clone() };
+        if spared.is_empty() && !ask.seated {
+            return Err("no-seat");
+        }
+        allowed.permissions =
+            granted.iter().map(|(resource, scope)| format!("r{resource}#{}", SCOPES[*scope])).collect();
+        self.edit(operation, &claimed, &mut allowed);
+        allowed.query.sort();
+        Ok(allowed)
+    }
+
+    /// What is hidden and dropped in the answer.
+    fn edit(&self, operation: Option<usize>, claimed: &BTreeSet<String>, allowed: &mut Allowed) {
+        let carried = &self.judge.policy.carried;
+        let route = operation.map_or(ANCHOR, |own| OPERATIONS[own]);
+        let holdings = self.holdings(claimed);
+        for mask in carried.masks.iter().filter(|own| means(own.on, route)) {
+            let is_excepted = mask.except.is_some_and(|except| means(except, route));
+            let is_held = mask.unless.is_some_and(|(resource, scope)| {
+                let wanted =
+                    |own: &(usize, usize)| own.0 == resource && scope.is_none_or(|scope| scope == own.1);
+                holdings.iter().any(|(own, says)| wanted(own) && says.holds())
+            });
+            if !is_excepted && !is_held {
+                allowed.masks.insert(mask.field.into());
+            }
+        }
+        if let Some(filter) = carried.filter.as_ref().filter(|own| Some(own.on) == operation) {
+            let keeps =
+                |element: &Json| Facts { element: Some(element), ..self.clone() }.says(&filter.keep).holds();
+            allowed.kept = Some(self.judge.ask.elements.iter().map(keeps).collect());
+        }
     }
 
     /// What was judged is what is forwarded: the tenant in its header, and defaults in their places.
     fn take_for_granted(&self, allowed: &mut Allowed) {
-        if let Acting::Named { .. } = self.judge.policy.acting {
-            let named = self.judge.ask.headers.iter().find(|(name, _)| *name == "x-tenant");
-            let id = match (named, self.judge.claim("tid")) {
-                (Some((_, id)), _) => (*id).to_owned(),
-                (None, Claim::Is(json)) => json.as_str().unwrap().to_owned(),
-                (None, _) => panic!("a tenant without a name"),
-            };
+        if let (Acting::Named { .. }, Some(id)) = (self.judge.policy.acting, self.judge.tenant_id()) {
             allowed.headers.insert("x-tenant".into(), id);
         }
         for index in self.judge.policy.declared() {
             let fact = &FACTS[index];
             let (source, name) = fact.name.split_once('.').unwrap();
+            if !matches!(source, "header" | "query") {
+                continue;
+            }
             if let (Said::Absent, Read::Known(Val::Text(text))) = (self.said(fact), self.read(fact)) {
                 match source {
                     "header" => drop(allowed.headers.insert(name.into(), text)),
-                    "query" => allowed.query.push((name.into(), text)),
-                    _ => {}
+                    _ => allowed.query.push((name.into(), text)),
                 }
             }
         }
     }
 }
 
-fn decoded(text: &str) -> String {
+/// Every subset, the smaller ones first.
+fn subsets(all: &[usize]) -> Vec<Vec<usize>> {
+    let mut found: Vec<Vec<usize>> = vec![Vec::new()];
+    for own in all {
+        let with: Vec<_> = found.iter().map(|other| [other.clone(), vec![*own]].concat()).collect();
+        found.extend(with);
+    }
+    found.sort_by_key(Vec::len);
+    found
+}
+
+/// Whether a body is an object, or nothing, that has no field but these. `/tags/*` are the elements of a field.
+fn has_only(body: &Json, only: &[&str]) -> bool {
+    let fits = |(name, value): (&String, &Json)| {
+        only.iter().any(|own| match own.strip_prefix('/').unwrap().split_once('/') {
+            None => own[1..] == **name,
+            Some((outer, _)) => outer == name && (value.is_array() || value.is_object()),
+        })
+    };
+    match body {
+        Json::Null => true,
+        Json::Object(members) => members.iter().all(fits),
+        _ => false,
+    }
+}
+
+/// A value as a header's.
+fn plain(value: &Val) -> Option<String> {
+    let text = match value {
+        Val::Text(text) => text.clone(),
+        Val::Bool(value) => value.to_string(),
+        Val::Int(value) => value.to_string(),
+        Val::Ip(value) => value.to_string(),
+        _ => return None,
+    };
+    text.chars().all(|c| c == '\t' || (' '..='~').contains(&c)).then_some(text)
+}
+
+pub(super) fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

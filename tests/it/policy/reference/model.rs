@@ -1,9 +1,10 @@
 //! A policy as a reader has it in mind, and how a rule file says it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::words::{FACTS, LEAVES, OPERATIONS, SCOPES, namespace};
+use super::obligations::{Obligations, Seat};
+use super::words::{FACTS, LEAVES, LOOK_UPS, OPERATIONS, SCOPES, namespace, place};
 
 #[derive(Clone, Debug)]
 pub(super) enum Cond {
@@ -39,7 +40,7 @@ pub(super) struct Resource {
 #[derive(Clone, Debug)]
 pub(super) enum Term {
     Every,
-    One { resource: usize, conditions: Vec<usize> },
+    One { resource: usize, conditions: Vec<usize>, until: Option<&'static str> },
     Not(usize),
 }
 
@@ -70,6 +71,8 @@ pub(super) enum Form {
 
 #[derive(Clone)]
 pub(super) struct Policy {
+    /// Whether the app itself says which roles the caller has.
+    pub(super) asks_roles: bool,
     /// Which of the facts that may have a default have it.
     pub(super) defaults: BTreeSet<usize>,
     pub(super) conditions: Vec<Cond>,
@@ -81,6 +84,9 @@ pub(super) struct Policy {
     pub(super) roles: Vec<Role>,
     /// What every verified principal is granted.
     pub(super) anyone: Option<Role>,
+    pub(super) carried: Obligations,
+    /// Per permission, resource and scope, whether it needs a seat.
+    pub(super) seats: BTreeMap<(usize, usize), Seat>,
 }
 
 impl Policy {
@@ -113,14 +119,34 @@ impl Policy {
             role.tidy(&resources, form);
         }
         let protected: BTreeSet<usize> = self.protected();
-        for own in &mut self.requirements {
+        let of_object = |is: usize| {
+            let mut read = BTreeSet::new();
+            names(&self.conditions[is], &self.conditions, &mut read);
+            read.iter().any(|name| ["path", "body", "thing", "owner"].contains(&namespace(name)))
+        };
+        if let Acting::Named { proven_by } = self.acting
+            && of_object(proven_by)
+        {
+            self.acting = Acting::Own;
+        }
+        let objects: Vec<bool> = self.requirements.iter().map(|own| of_object(own.is)).collect();
+        for (own, is_of_object) in self.requirements.iter_mut().zip(objects) {
             let is_there = |on: &On| match on {
                 On::Parameter => true,
                 On::Operation(operation) => protected.contains(operation),
             };
             own.on.retain(is_there);
+            if is_of_object && own.on.is_empty() {
+                own.on.push(On::Parameter);
+            }
         }
+        let carried = std::mem::take(&mut self.carried);
+        self.carried = carried.tidied(&self);
         self
+    }
+
+    pub(super) fn has(&self, resource: usize, scope: usize) -> bool {
+        self.resources.get(resource).is_some_and(|own| own.scopes[scope].is_some())
     }
 
     /// The operations that some resource has.
@@ -129,17 +155,24 @@ impl Policy {
     }
 
     fn read(&self) -> BTreeSet<&'static str> {
-        fn names(cond: &Cond, into: &mut BTreeSet<&'static str>) {
-            match cond {
-                Cond::Leaf(leaf) => into.extend(LEAVES[*leaf].facts().map(|fact| fact.name)),
-                Cond::Named(_) => {}
-                Cond::All(parts) | Cond::Any(parts) => parts.iter().for_each(|part| names(part, into)),
-                Cond::Not(part) => names(part, into),
-            }
+        let mut read: BTreeSet<&'static str> = self.carried.reads(&self.conditions);
+        self.conditions.iter().for_each(|cond| names(cond, &self.conditions, &mut read));
+        let more: Vec<&str> = read.iter().map(|name| namespace(name)).collect();
+        if more.contains(&"owner") {
+            read.insert("thing.owner");
         }
-        let mut read = BTreeSet::new();
-        self.conditions.iter().for_each(|cond| names(cond, &mut read));
+        if read.contains("thing.team") {
+            read.insert("token.org");
+        }
         read
+    }
+
+    /// The namespaces that the app is asked for, in the order of the file.
+    pub(super) fn look_ups(&self) -> Vec<&'static str> {
+        let read = self.read();
+        let is_read = |name: &str| read.iter().any(|own| namespace(own) == name);
+        let all = LOOK_UPS.iter().map(|own| own.name);
+        all.filter(|name| is_read(name) || *name == "me" && self.asks_roles).collect()
     }
 
     /// The facts that the file declares: those that are read.
@@ -149,8 +182,8 @@ impl Policy {
     }
 
     pub(super) fn rules(&self) -> String {
-        let mut text =
-            "app = \"g\"\nbase = \"/g\"\nissuer = \"keycloak\"\nroles = \"token.roles\"\n".to_owned();
+        let mut text = "app = \"g\"\nbase = \"/g\"\nissuer = \"keycloak\"\n".to_owned();
+        text += &format!("roles = \"{}.roles\"\n", if self.asks_roles { "me" } else { "token" });
         text += match self.acting {
             Acting::Constant => "tenant = \"acme\"\n",
             Acting::Named { .. } => {
@@ -170,6 +203,7 @@ impl Policy {
             text += &format!("proof = \"c{proven_by}\"\n");
         }
         self.requirements.iter().enumerate().for_each(|(index, own)| text += &own.written(index));
+        text += &self.carried.written();
         match self.form {
             Form::Resources => self.as_resources(&mut text),
             Form::Matrix => self.as_matrix(&mut text),
@@ -178,30 +212,44 @@ impl Policy {
     }
 
     fn facts(&self, text: &mut String) {
-        let (mut before, own) = ("", self.declared());
-        for index in own {
-            let fact = FACTS[index];
-            let (source, name) = fact.name.split_once('.').unwrap();
-            if matches!(source, "path" | "client") {
-                continue;
-            }
-            if source != before {
+        *text += "[facts.token]\nroles = \"set\"\ntid = \"string\"\nsub = \"string\"\n";
+        let own = self.declared();
+        for source in ["token", "tenant", "query", "header", "body", "thing", "owner", "me"] {
+            let facts: Vec<usize> =
+                own.iter().copied().filter(|fact| namespace(FACTS[*fact].name) == source).collect();
+            let look_up = LOOK_UPS.iter().find(|own| own.name == source && self.look_ups().contains(&source));
+            if source != "token" && (look_up.is_some() || !facts.is_empty()) {
                 *text += &format!("[facts.{source}]\n");
-                if source == "token" {
-                    *text += "roles = \"set\"\ntid = \"string\"\n";
-                }
-                before = source;
             }
-            let default = fact.default.filter(|_| self.defaults.contains(&index));
-            *text += &match default {
-                Some(default) => {
-                    format!("{name} = {{ type = \"{}\", default = {default} }}\n", fact.kind.word())
-                }
-                None => format!("{name} = \"{}\"\n", fact.kind.word()),
-            };
+            if let Some(own) = look_up {
+                *text += &format!("get = \"{}/{{{}}}\"\nttl = \"10s\"\n", own.path, own.of);
+            }
+            if source == "me" && look_up.is_some() {
+                *text += "roles = { at = \"/roles\", type = \"set\" }\n";
+            }
+            facts.into_iter().for_each(|index| *text += &self.declaration(index, source));
         }
-        if !text.contains("[facts.token]") {
-            *text += "[facts.token]\nroles = \"set\"\ntid = \"string\"\n";
+    }
+
+    fn declaration(&self, index: usize, source: &str) -> String {
+        let (fact, kind) = (FACTS[index], FACTS[index].kind.word());
+        let name = fact.name.split_once('.').unwrap().1;
+        let default = fact.default.filter(|_| self.defaults.contains(&index));
+        let default = default.map(|own| format!(", default = {own}")).unwrap_or_default();
+        if ["body", "thing", "owner", "me"].contains(&source) {
+            let at = place(fact.name).join("/");
+            return format!("{name} = {{ at = \"/{at}\", type = \"{kind}\"{default} }}\n");
+        }
+        match default.as_str() {
+            "" => format!("{name} = \"{kind}\"\n"),
+            default => format!("{name} = {{ type = \"{kind}\"{default} }}\n"),
+        }
+    }
+
+    fn scope(&self, (resource, scope): (usize, usize), operations: &BTreeSet<usize>) -> String {
+        match self.seats.get(&(resource, scope)) {
+            None => routes(operations),
+            Some(seat) => format!("{{ seat = {}, operations = {} }}", seat.written(), routes(operations)),
         }
     }
 
@@ -212,9 +260,9 @@ impl Policy {
             if resource.reserved {
                 *text += "reserved = true\n";
             }
-            for (scope, operations) in SCOPES.iter().zip(&resource.scopes) {
+            for (at, (scope, operations)) in SCOPES.iter().zip(&resource.scopes).enumerate() {
                 if let Some(operations) = operations {
-                    *text += &format!("{scope} = {}\n", routes(operations));
+                    *text += &format!("{scope} = {}\n", self.scope((index, at), operations));
                 }
             }
         }
@@ -240,7 +288,8 @@ impl Policy {
         *text += &vec!["\"no\""; self.roles.len()].join(", ");
         *text += "]\n[routes]\nanchor = [\"PUT /anchor/{id}\"]\n";
         for (index, resource) in self.resources.iter().enumerate() {
-            *text += &format!("r{index} = {}\n", routes(resource.scopes[2].as_ref().unwrap()));
+            *text +=
+                &format!("r{index} = {}\n", self.scope((index, 2), resource.scopes[2].as_ref().unwrap()));
         }
         if let Some(role) = &self.anyone {
             *text += &format!("[role.anyone]\n{}{}", role.limit(), role.body());
@@ -322,7 +371,9 @@ impl Role {
                 .map(|term| match term {
                     Term::Every => "\"*\"".to_owned(),
                     Term::Not(resource) => format!("\"!r{resource}\""),
-                    Term::One { resource, conditions } => format!("\"r{resource}{}\"", limits(conditions)),
+                    Term::One { resource, conditions, until } => {
+                        format!("\"r{resource}{}\"", limits(conditions, *until))
+                    }
                 })
                 .collect();
             text += &format!("{scope} = [{}]\n", terms.join(", "));
@@ -332,27 +383,28 @@ impl Role {
 
     fn cell(&self, feature: usize) -> String {
         let found = self.grants[2].iter().find_map(|term| match term {
-            Term::One { resource, conditions } if *resource == feature => Some(conditions),
+            Term::One { resource, conditions, until } if *resource == feature => Some((conditions, *until)),
             _ => None,
         });
         match found {
             None => "\"no\"".to_owned(),
-            Some(conditions) if conditions.is_empty() => "\"yes\"".to_owned(),
-            Some(conditions) => format!("\"{}\"", limits(conditions).trim_start()),
+            Some((conditions, until)) if conditions.is_empty() => format!("\"yes{}\"", limits(&[], until)),
+            Some((conditions, until)) => format!("\"{}\"", limits(conditions, until).trim_start()),
         }
     }
 }
 
-fn limits(conditions: &[usize]) -> String {
+fn limits(conditions: &[usize], until: Option<&str>) -> String {
     let names: Vec<_> = conditions.iter().map(|own| format!("c{own}")).collect();
-    if names.is_empty() { String::new() } else { format!(" if {}", names.join(", ")) }
+    let limit = if names.is_empty() { String::new() } else { format!(" if {}", names.join(", ")) };
+    limit + &until.map(|day| format!(" until {day}")).unwrap_or_default()
 }
 
 pub(super) fn name(role: usize) -> String {
     format!("role{role}")
 }
 
-fn operation(index: usize) -> String {
+pub(super) fn operation(index: usize) -> String {
     let (method, path) = OPERATIONS[index];
     format!("\"{method} {path}\"")
 }
@@ -361,7 +413,7 @@ fn routes(operations: &BTreeSet<usize>) -> String {
     format!("[{}]", operations.iter().map(|own| operation(*own)).collect::<Vec<_>>().join(", "))
 }
 
-fn written(cond: &Cond) -> String {
+pub(super) fn written(cond: &Cond) -> String {
     let list = |parts: &[Cond]| parts.iter().map(written).collect::<Vec<_>>().join(", ");
     match cond {
         Cond::Leaf(leaf) => format!("\"{}\"", LEAVES[*leaf].text()),
@@ -372,8 +424,21 @@ fn written(cond: &Cond) -> String {
     }
 }
 
-/// Names go to earlier conditions, and no `not` stands over the client's own word.
-fn tidy(cond: &mut Cond, earlier: &[Cond]) {
+/// The facts that a condition reads, through names too.
+pub(super) fn names(cond: &Cond, named: &[Cond], into: &mut BTreeSet<&'static str>) {
+    match cond {
+        Cond::Leaf(leaf) => into.extend(LEAVES[*leaf].facts().map(|fact| fact.name)),
+        Cond::Named(index) => names(&named[*index], named, into),
+        Cond::All(parts) | Cond::Any(parts) => parts.iter().for_each(|part| names(part, named, into)),
+        Cond::Not(part) => names(part, named, into),
+    }
+}
+
+/// The conditions that may become filters, which stand first: `thing.owner = token.org` and `thing.team = tenant.plan`.
+pub(super) const NARROWABLE: usize = 2;
+
+/// Names go to earlier conditions, and no `not` stands over the client's own word, or over what may become a filter.
+pub(super) fn tidy(cond: &mut Cond, earlier: &[Cond]) {
     match cond {
         Cond::Leaf(leaf) => *leaf %= LEAVES.len(),
         Cond::Named(_) if earlier.is_empty() => *cond = Cond::Leaf(0),
@@ -391,7 +456,7 @@ fn tidy(cond: &mut Cond, earlier: &[Cond]) {
 fn is_stated(cond: &Cond, named: &[Cond]) -> bool {
     match cond {
         Cond::Leaf(leaf) => LEAVES[*leaf].is_stated(),
-        Cond::Named(index) => is_stated(&named[*index], named),
+        Cond::Named(index) => *index < NARROWABLE || is_stated(&named[*index], named),
         Cond::All(parts) | Cond::Any(parts) => parts.iter().any(|part| is_stated(part, named)),
         Cond::Not(part) => is_stated(part, named),
     }

@@ -55,14 +55,24 @@ pub(super) struct Says {
     pub(super) now: Option<bool>,
     pub(super) may_hold: bool,
     pub(super) may_fail: bool,
+    /// Whether something untold was read, be it beside something that is unknown for good.
+    pub(super) untold: bool,
 }
 
 impl Says {
-    pub(super) const UNKNOWN: Self = Self { now: None, may_hold: false, may_fail: false };
-    pub(super) const UNTOLD: Self = Self { now: None, may_hold: true, may_fail: true };
+    pub(super) const UNKNOWN: Self = Self { now: None, may_hold: false, may_fail: false, untold: false };
+    pub(super) const UNTOLD: Self = Self { now: None, may_hold: true, may_fail: true, untold: true };
+    /// Nothing can make it hold, though not all of it was told.
+    const IN_VAIN: Self = Self { now: None, may_hold: false, may_fail: false, untold: true };
 
     pub(super) fn known(holds: bool) -> Self {
-        Self { now: Some(holds), may_hold: holds, may_fail: !holds }
+        Self { now: Some(holds), may_hold: holds, may_fail: !holds, untold: false }
+    }
+
+    /// Whether it can't hold, and only a closer look than three values allow would tell before asking. Then asking, and
+    /// calling it unanswered, is as good as denying it.
+    pub(super) fn is_in_vain(self) -> bool {
+        self.now.is_none() && !self.may_hold && self.untold
     }
 
     pub(super) fn holds(self) -> bool {
@@ -70,7 +80,7 @@ impl Says {
     }
 
     pub(super) fn negated(self) -> Self {
-        Self { now: self.now.map(|own| !own), may_hold: self.may_fail, may_fail: self.may_hold }
+        Self { now: self.now.map(|own| !own), may_hold: self.may_fail, may_fail: self.may_hold, ..self }
     }
 
     pub(super) fn all(parts: &[Self]) -> Self {
@@ -80,7 +90,8 @@ impl Says {
             parts.iter().map(|part| part.now).collect::<Option<Vec<_>>>().map(|_| true)
         };
         let may_hold = parts.iter().all(|part| part.may_hold);
-        Self { now, may_hold, may_fail: parts.iter().any(|part| part.may_fail) }
+        let may_fail = parts.iter().any(|part| part.may_fail);
+        Self { now, may_hold, may_fail, untold: parts.iter().any(|part| part.untold) }
     }
 
     pub(super) fn any(parts: &[Self]) -> Self {
@@ -209,6 +220,7 @@ pub(super) fn compare(operator: &str, left: &Read, right: &Read, zone: i64) -> S
         (Read::Known(left), Read::Known(right)) => {
             known(operator, left, right, zone).map_or(Says::UNKNOWN, Says::known)
         }
+        (Read::Unknown, Read::Untold) | (Read::Untold, Read::Unknown) => Says::IN_VAIN,
         (Read::Unknown, _) | (_, Read::Unknown) => Says::UNKNOWN,
         _ => Says::UNTOLD,
     }

@@ -37,13 +37,54 @@ pub(super) const FACTS: &[Fact] = &[
     fact("tenant.open", Kind::Bool),
     fact("tenant.top", Kind::Node),
     fact("tenant.nets", Kind::Nets),
+    fact("tenant.opens", Kind::Time),
     fact("path.id", Kind::String),
     standing("query.view", Kind::String, "\"'a'\""),
     fact("query.n", Kind::Int),
     standing("header.x-view", Kind::String, "\"'a'\""),
     fact("header.x-at", Kind::Node),
+    fact("body.org", Kind::String),
+    fact("body.tags", Kind::Set),
+    fact("body.n", Kind::Int),
+    fact("body.flag", Kind::Bool),
+    fact("thing.owner", Kind::String),
+    standing("thing.tags", Kind::Set, "[]"),
+    standing("thing.n", Kind::Int, "1"),
+    standing("thing.open", Kind::Bool, "false"),
+    standing("thing.team", Kind::String, "\"token.org\""),
+    fact("thing.first", Kind::String),
+    fact("thing.at", Kind::Node),
+    fact("thing.since", Kind::Time),
+    fact("owner.team", Kind::String),
+    fact("owner.tags", Kind::Set),
+    fact("me.rank", Kind::String),
+    fact("me.level", Kind::Int),
     fact("client.ip", Kind::Ip),
+    fact("client.time", Kind::Time),
+    fact("client.weekday", Kind::String),
 ];
+
+/// A namespace that is asked for: its path, with the fact that stands in it.
+pub(super) struct LookUp {
+    pub(super) name: &'static str,
+    pub(super) path: &'static str,
+    pub(super) of: &'static str,
+}
+
+pub(super) const LOOK_UPS: &[LookUp] = &[
+    LookUp { name: "thing", path: "/things-of", of: "path.id" },
+    LookUp { name: "owner", path: "/people", of: "thing.owner" },
+    LookUp { name: "me", path: "/me", of: "token.sub" },
+];
+
+/// Where a fact stands in a document.
+pub(super) fn place(name: &str) -> Vec<&str> {
+    match name {
+        "body.flag" => vec!["in", "flag"],
+        "thing.first" => vec!["list", "0"],
+        _ => vec![name.split_once('.').unwrap().1],
+    }
+}
 
 /// How a test is written and what it reads.
 #[derive(Clone, Debug)]
@@ -100,6 +141,15 @@ fn literals(kind: Kind) -> &'static [&'static str] {
     }
 }
 
+/// No week has other days.
+fn literals_for(fact: &Fact, kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::String if fact.name == "client.weekday" => &["'fri'", "'mon'"],
+        Kind::Set if fact.name == "client.weekday" => &["['thu', 'fri']", "['sat']", "[]"],
+        _ => literals(kind),
+    }
+}
+
 const OPERATORS: [&str; 11] = ["=", "!=", "in", "has", "meets", "under", "within", "<", "<=", ">", ">="];
 
 fn fits(operator: &str, left: Kind, right: Kind) -> bool {
@@ -132,7 +182,8 @@ fn leaves_of(fact: Fact, operator: &'static str) -> Vec<Leaf> {
         [Kind::String, Kind::Bool, Kind::Int, Kind::Set, Kind::Ip, Kind::Nets, Kind::Time, Kind::Node];
     // A text is a string wherever it may be one.
     let kind = KINDS.into_iter().find(|kind| fits(operator, fact.kind, *kind));
-    let plain = kind.into_iter().flat_map(|kind| literals(kind).iter().map(move |text| (*text, kind)));
+    let plain =
+        kind.into_iter().flat_map(|kind| literals_for(&fact, kind).iter().map(move |text| (*text, kind)));
     let plain = plain.map(|(text, kind)| Right::Literal(text, kind));
     let others =
         FACTS.iter().filter(|other| other.name != fact.name && fits(operator, fact.kind, other.kind));

@@ -58,9 +58,31 @@ pub(super) struct Ask {
     pub(super) now: u64,
     /// The verified token's issuer and claims.
     pub(super) caller: Option<(&'static str, Map<String, Json>)>,
+    /// `null` where there is none.
+    pub(super) body: Json,
+    /// What the app answers, if it is asked rightly.
+    pub(super) answers: Vec<(&'static str, Answer)>,
+    /// Whether there is a seat.
+    pub(super) seated: bool,
+    /// Elements of a list in the app's answer.
+    pub(super) elements: Vec<Json>,
+}
+
+/// What an app says when it is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Answer {
+    Found(Json),
+    /// There is no such thing.
+    Nothing,
+    /// There is no answer.
+    None,
 }
 
 impl Ask {
+    pub(super) fn answer(&self, look_up: &str) -> &Answer {
+        self.answers.iter().find(|(own, _)| *own == look_up).map(|(_, answer)| answer).unwrap()
+    }
+
     pub(super) fn query_text(&self) -> String {
         self.query.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join("&")
     }
@@ -72,6 +94,13 @@ impl fmt::Debug for Ask {
             self.caller.as_ref().map(|(issuer, claims)| format!("{issuer} {}", Json::Object(claims.clone())));
         let caller = caller.unwrap_or_default();
         write!(f, "{} {}?{} {:?}", self.method, self.path, self.query_text(), self.headers)?;
-        write!(f, " from {} at {} as {caller}", self.client, self.now)
+        writeln!(f, " from {} at {} as {caller}", self.client, self.now)?;
+        writeln!(f, "body {}", self.body)?;
+        self.answers.iter().try_for_each(|(name, answer)| match answer {
+            Answer::Found(json) => writeln!(f, "{name}: {json}"),
+            other => writeln!(f, "{name}: {other:?}"),
+        })?;
+        self.elements.iter().try_for_each(|element| writeln!(f, "element {element}"))?;
+        write!(f, "seated {}", self.seated)
     }
 }
