@@ -81,6 +81,7 @@ mod tests {
         Forgetting::new(lookups.clone(), stale()).answered();
         changes.changed().await.unwrap();
         assert_eq!(*changes.borrow_and_update(), 1);
+        assert_eq!(lookups.written("connect"), 1);
     }
 
     #[tokio::test]

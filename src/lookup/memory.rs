@@ -131,6 +131,14 @@ impl Memory {
         if let Some(stamp) = self.stamp_of(&forget.app, &forget.tenant, &forget.namespace) {
             stamp.fetch_add(1, Ordering::SeqCst);
         }
+        if let Some(stamp) = self.stamp_of(&forget.app, "", "") {
+            stamp.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Moves with everything that is forgotten of an app.
+    pub(super) fn written(&self, app: &str) -> u64 {
+        self.stamp_of(app, "", "").map_or(0, |stamp| stamp.load(Ordering::SeqCst))
     }
 
     /// Answers in memory, dead ones included, and flights.

@@ -86,6 +86,12 @@ impl LookUps {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// Moves whenever something of this app was forgotten.
+    #[must_use]
+    pub fn written(&self, app: &str) -> u64 {
+        self.memory.written(app)
+    }
+
     /// Moves whenever something was forgotten: what was allowed may no longer be.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {

@@ -117,7 +117,7 @@ pub(super) async fn find(
         return Err(Rejection::Token(TokenError::Expired));
     }
     if !standing.is_carried
-        && standing.is_outdated(asking.snapshot)
+        && standing.is_outdated(plane, asking.snapshot)
         && let Err(why) = standing.reopen(plane).await
     {
         plane.sockets.forget(&session);

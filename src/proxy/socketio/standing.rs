@@ -44,6 +44,8 @@ pub(in crate::proxy) struct Standing {
     /// Milliseconds from the beginning to what it said last.
     heard_ms: AtomicU64,
     revision: AtomicU64,
+    /// The app's writes that the opening was judged after last.
+    written: AtomicU64,
 }
 
 /// The opening's head, in memory of its own: what hyper reads holds on to its whole buffer.
@@ -81,8 +83,10 @@ impl Standing {
             }
         }
         let caller = evidence.caller.clone();
+        let app = evidence.app.clone().ok_or(Rejection::Internal)?;
+        let written = recorder.plane().lookups().written(&app);
         Ok(Self {
-            app: evidence.app.clone().ok_or(Rejection::Internal)?,
+            app,
             rules: opening.map(|opening| opening.rules.clone()),
             head: Head {
                 method: parts.method.clone(),
@@ -99,6 +103,7 @@ impl Standing {
             silence_ms: AtomicU64::new(0),
             heard_ms: AtomicU64::new(0),
             revision: AtomicU64::new(recorder.revision()),
+            written: AtomicU64::new(written),
         })
     }
 
@@ -153,14 +158,17 @@ impl Standing {
         (silence > 0).then(|| self.began + heard + Duration::from_millis(silence))
     }
 
-    /// Whether other rules hold than those that the opening was judged by last.
-    pub(super) fn is_outdated(&self, snapshot: &Snapshot) -> bool {
+    /// Whether other rules hold than those that the opening was judged by last, or what its app said then may have been
+    /// changed by a write.
+    pub(super) fn is_outdated(&self, plane: &Plane, snapshot: &Snapshot) -> bool {
         self.revision.load(Ordering::Relaxed) != snapshot.revision
+            || self.written.load(Ordering::Relaxed) != plane.lookups().written(&self.app)
     }
 
     /// Judges the opening by the rules of now, for the caller of now.
     pub(super) async fn reopen(&self, plane: &Arc<Plane>) -> Result<Upgrade, Rejection> {
         let (snapshot, path) = (plane.load(), CanonicalPath::parse(&self.head.path)?);
+        let written = plane.lookups().written(&self.app);
         let view = self.head.view(&path)?;
         let ruling = match self.caller() {
             Some(caller) => authorize::reopen(&snapshot, &view, &caller, now()),
@@ -168,6 +176,7 @@ impl Standing {
         };
         let settled = settled(plane, &snapshot, &view, ruling).await;
         self.revision.store(snapshot.revision, Ordering::Relaxed);
+        self.written.store(written, Ordering::Relaxed);
         settled.map(|permit| permit.upgrade().clone()).map_err(|refused| refused.rejection)
     }
 

@@ -67,9 +67,10 @@ pub(in crate::proxy) async fn supervise(client: &Arc<Client>, standing: &Standin
     let plane = &client.plane;
     let mut phase = client.phase.clone();
     let mut revision = plane.sockets.revision();
+    let mut written = plane.lookups().changes();
     loop {
         // Rules may have been changed between the opening and now.
-        if standing.is_outdated(&plane.load())
+        if standing.is_outdated(plane, &plane.load())
             && let Err(why) = standing.reopen(plane).await
         {
             return Ended::of(&why);
@@ -79,6 +80,7 @@ pub(in crate::proxy) async fn supervise(client: &Arc<Client>, standing: &Standin
             biased;
             () = drains(&mut phase) => return Ended::DRAINING,
             _ = revision.changed() => {}
+            _ = written.changed() => {}
             () = standing.changed.notified() => {}
             () = tokio::time::sleep(due.0) => {
                 if let Some(ended) = due.1 {
