@@ -69,19 +69,20 @@ pub fn compare(app: &App, role: usize, operation: &Operation, expected: &[usize]
     if guards.is_empty() {
         return Verdict::Never;
     }
-    let required = required(app, operation);
     let only = app.roles.get(role).and_then(|role| role.only);
     let mut leaves: Vec<&Leaf> = Vec::new();
-    let mentioned = guards.iter().flat_map(|own| own.iter()).chain(&required).chain(expected).chain(&only);
-    for condition in mentioned.filter_map(|index| app.conditions.get(*index)) {
-        condition.condition.leaves(&app.conditions, &mut |leaf| {
-            if !leaves.contains(&leaf) {
-                leaves.push(leaf);
-            }
-        });
+    for condition in guards.iter().flat_map(|own| own.iter()).chain(expected).chain(&only) {
+        add_leaves(app, *condition, &mut leaves);
     }
+    let (required, apart) = joined(app, required(app, operation), &mut leaves);
     if leaves.len() > LEAVES_MAX {
         return Verdict::TooMany;
+    }
+    // What shares no test with the guards says nothing about them, as long as it can hold at all.
+    match can_hold(app, &apart) {
+        Some(true) => {}
+        Some(false) => return Verdict::Never,
+        None => return Verdict::TooMany,
     }
     let (mut always, mut never, mut exact, mut within_only) = (true, true, true, true);
     let mut row = vec![Truth::Holds; leaves.len()];
@@ -107,6 +108,59 @@ pub fn compare(app: &App, role: usize, operation: &Operation, expected: &[usize]
         (_, _, true) => Verdict::AsExpected,
         _ => Verdict::Otherwise,
     }
+}
+
+fn add_leaves<'a>(app: &'a App, condition: usize, leaves: &mut Vec<&'a Leaf>) {
+    if let Some(named) = app.conditions.get(condition) {
+        named.condition.leaves(&app.conditions, &mut |leaf| {
+            if !leaves.contains(&leaf) {
+                leaves.push(leaf);
+            }
+        });
+    }
+}
+
+/// Of some conditions those that share a test with `leaves`, by way of each other too, and the others. The tests of the
+/// former are added.
+fn joined<'a>(app: &'a App, conditions: Vec<usize>, leaves: &mut Vec<&'a Leaf>) -> (Vec<usize>, Vec<usize>) {
+    let (mut joined, mut apart) = (Vec::new(), conditions);
+    loop {
+        let meets = |condition: &usize| {
+            let mut own = Vec::new();
+            add_leaves(app, *condition, &mut own);
+            own.iter().any(|leaf| leaves.contains(leaf))
+        };
+        let (more, rest): (Vec<usize>, Vec<usize>) = apart.into_iter().partition(meets);
+        apart = rest;
+        if more.is_empty() {
+            return (joined, apart);
+        }
+        more.iter().for_each(|condition| add_leaves(app, *condition, leaves));
+        joined.extend(more);
+    }
+}
+
+/// Whether conditions can hold together; nothing if there are too many tests to say. Those that share none are looked
+/// at apart.
+fn can_hold(app: &App, conditions: &[usize]) -> Option<bool> {
+    let mut left = conditions.to_vec();
+    while let Some(first) = left.pop() {
+        let mut leaves = Vec::new();
+        add_leaves(app, first, &mut leaves);
+        let (mut together, apart) = joined(app, left, &mut leaves);
+        left = apart;
+        together.push(first);
+        if leaves.len() > LEAVES_MAX {
+            return None;
+        }
+        let mut row = vec![Truth::Holds; leaves.len()];
+        while !together.iter().all(|condition| holds(app, *condition, &leaves, &row)) {
+            if !advance(&mut row) {
+                return Some(false);
+            }
+        }
+    }
+    Some(true)
 }
 
 /// Every requirement that an operation is under, the one that proves the tenant included.

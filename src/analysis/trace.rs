@@ -50,7 +50,7 @@ pub fn steps(snapshot: &Snapshot, request: &RequestView<'_>, evidence: &Evidence
     let Ok(principal) = Principal::identify(caller.clone(), |id| snapshot.directory.knows(id)) else {
         return steps;
     };
-    let parameters = operation.template.values(request.path);
+    let parameters = app.path_of(operation).values(request.path);
     let trail = Trail::default();
     let facts = facts(app, operation, judged, request, (&principal, &parameters, &trail));
     steps.push(identity(app, judged, &principal));
@@ -71,7 +71,7 @@ pub fn unknown_facts(snapshot: &Snapshot, request: &RequestView<'_>, evidence: &
     let Ok(principal) = Principal::identify(caller.clone(), |id| snapshot.directory.knows(id)) else {
         return unknown;
     };
-    let parameters = operation.template.values(request.path);
+    let parameters = app.path_of(operation).values(request.path);
     let trail = Trail::default();
     let facts = facts(app, operation, judged, request, (&principal, &parameters, &trail));
     let proof = match &app.tenant {

@@ -116,7 +116,7 @@ impl<'q> Case<'q> {
         let principal = Principal::identify(token.clone(), |id| self.snapshot.directory.knows(id))
             .map_err(Rejection::Principal)?;
         self.read_once()?;
-        let parameters = self.operation.template.values(self.request.path);
+        let parameters = self.app.path_of(self.operation).values(self.request.path);
         let trail = Trail::default();
         let mut facts = Facts {
             declared: &self.app.facts,

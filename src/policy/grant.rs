@@ -275,6 +275,15 @@ pub struct App {
 }
 
 impl App {
+    /// The path that a request for an operation has: an event's is its socket's.
+    #[must_use]
+    pub fn path_of<'a>(&'a self, operation: &'a Operation) -> &'a Template {
+        match &self.socket {
+            Some(socket) if operation.template.is_event() => &socket.path,
+            _ => &operation.template,
+        }
+    }
+
     /// The permission of an index.
     #[must_use]
     pub fn permission(&self, id: PermissionId) -> Option<&Permission> {

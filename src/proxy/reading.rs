@@ -33,6 +33,9 @@ pub(super) async fn json(
     if bytes.is_empty() {
         return Ok((bytes, Value::Null));
     }
-    let value = strict::read(&bytes, Strictness::BODY).map_err(|_| Malformed::Body)?;
-    Ok((bytes, value))
+    match strict::read(&bytes, Strictness::BODY) {
+        // To an application that merges it in (RFC 7396), it says that everything is to go; here, that there is nothing.
+        Ok(Value::Null) | Err(_) => Err(Malformed::Body.into()),
+        Ok(value) => Ok((bytes, value)),
+    }
 }

@@ -56,12 +56,12 @@ fn negated_stated(draft: &Draft<'_>, condition: &Condition, negated: bool) -> Op
     match condition {
         Condition::Leaf(leaf) => {
             let negated = negated || leaf.operator == Operator::NotEqual;
-            (negated && client_states(draft, leaf.fact)).then_some(leaf.fact)
+            stated_by_client(draft, leaf).filter(|_| negated)
         }
         Condition::Named(index) if negated => {
             let mut stated = None;
             draft.conditions.get(*index)?.condition.leaves(&draft.conditions, &mut |leaf| {
-                stated = stated.or(client_states(draft, leaf.fact).then_some(leaf.fact));
+                stated = stated.or(stated_by_client(draft, leaf));
             });
             stated
         }
@@ -213,10 +213,12 @@ fn text(
     let fact = fact?;
     let operand = operand(draft, text, (fact, operator), right, diagnostics)?;
     let negated = operator == Operator::NotEqual || polarity == Polarity::Negated;
-    if negated && client_states(draft, fact) {
-        refuse_negated(draft, text.part(left), fact, diagnostics);
+    let leaf = Leaf { fact, operator, operand };
+    if let Some(stated) = stated_by_client(draft, &leaf).filter(|_| negated) {
+        let word = if stated == fact { left } else { right };
+        refuse_negated(draft, text.part(word), stated, diagnostics);
     }
-    Some(Condition::Leaf(Leaf { fact, operator, operand }))
+    Some(Condition::Leaf(leaf))
 }
 
 fn known_fact(
@@ -360,8 +362,14 @@ pub(super) fn literal(text: &str, kind: Type) -> Option<Literal> {
     })
 }
 
-fn client_states(draft: &Draft<'_>, fact: usize) -> bool {
-    draft.facts.get(fact).is_some_and(|fact| fact.source.is_clients_word())
+/// A fact of a comparison, on either side of it, that the client states.
+fn stated_by_client(draft: &Draft<'_>, leaf: &Leaf) -> Option<usize> {
+    let other = match leaf.operand {
+        Operand::Fact(other) => Some(other),
+        Operand::Literal(_) => None,
+    };
+    let is_stated = |fact: &usize| draft.facts.get(*fact).is_some_and(|own| own.source.is_clients_word());
+    [Some(leaf.fact), other].into_iter().flatten().find(is_stated)
 }
 
 fn refuse_negated(draft: &Draft<'_>, span: Span, fact: usize, diagnostics: &mut Diagnostics) {

@@ -46,6 +46,7 @@ pub(super) fn read(draft: &mut Draft<'_>, entry: Option<&Entry>, diagnostics: &m
     for (fact, node) in defaults {
         default(draft, fact, node, diagnostics);
     }
+    lookups::check_circles(draft, diagnostics);
 }
 
 fn declare_all<'n>(

@@ -274,7 +274,10 @@ fn sources(
         let Some(fact) = draft.facts.get(index) else { continue };
         if !matches!(fact.kind, Type::String)
             || fact.default.is_some()
-            || matches!(fact.source, Source::Tenant(_))
+            || !matches!(
+                fact.source,
+                Source::Token(_) | Source::Header(_) | Source::Query(_) | Source::Path(_)
+            )
         {
             let message = "a tenant is named by a string of the request or the token, without a default";
             diagnostics.push(Diagnostic::error(code::TYPES, message).at(text.inner(), ""));

@@ -24,6 +24,7 @@ pub(in super::super) fn link(
     check_owners(&drafts, diagnostics);
     check_templates(&drafts, diagnostics);
     check_shared_routes(&drafts, diagnostics);
+    tell_shared_routes(&drafts, diagnostics);
     let places = places(context.upstreams);
     let mut builder = RouteTableBuilder::default();
     let mut apps = Vec::new();
@@ -193,6 +194,30 @@ fn check_shared_routes(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
                     .at(operation.span, "some of these paths")
                     .also(theirs.span, "are some of these")
                     .help("apps share whole templates only, written alike in both files"),
+            );
+        }
+    }
+}
+
+/// What two apps claim is judged under each, and one allow suffices: whoever reads one of the files is told.
+fn tell_shared_routes(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
+    for draft in drafts {
+        for owner in drafts.iter().filter(|other| other.name != draft.name) {
+            let shared = draft.operations.iter().filter(|own| {
+                owns(owner, &own.template, &draft.hosts)
+                    && owner.by_route.contains_key(&(own.verb, own.template.to_string()))
+            });
+            let names: Vec<String> = shared.map(|own| format!("{} {}", own.verb, own.template)).collect();
+            if names.is_empty() {
+                continue;
+            }
+            let listed = super::requirements::listed(&names);
+            let message = format!("`{}` and `{}` both permit {listed}", owner.name, draft.name);
+            diagnostics.push(
+                Diagnostic::note(code::SHARED_ROUTES, message)
+                    .at(draft.name_span, "permits what it doesn't own")
+                    .also(owner.name_span, "the owner")
+                    .help("such a request is judged by both files, and one allow suffices"),
             );
         }
     }

@@ -241,7 +241,6 @@ pub(super) fn paths(draft: &mut Draft<'_>, facts: &Table, diagnostics: &mut Diag
             }
         }
     }
-    check_circles(draft, diagnostics);
 }
 
 /// Reads a path below the base: each segment is text, or the value of one fact. A parameter of the base is the request's.
@@ -358,7 +357,7 @@ fn before(draft: &Draft<'_>, look_up: usize) -> Vec<usize> {
 }
 
 /// Look-ups that wait for each other could never be asked.
-fn check_circles(draft: &Draft<'_>, diagnostics: &mut Diagnostics) {
+pub(super) fn check_circles(draft: &Draft<'_>, diagnostics: &mut Diagnostics) {
     for start in 0..draft.look_ups.len() {
         let Some(circle) = circle_through(draft, start) else { continue };
         // Told once, where its first member stands.

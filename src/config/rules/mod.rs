@@ -105,12 +105,15 @@ enum OnPattern {
     Parameter(Box<str>),
     /// This one.
     Operation(Verb, Template),
+    /// Every event.
+    Events,
 }
 
 impl OnPattern {
     fn is_on(&self, operation: &OperationDraft) -> bool {
         match self {
             Self::Parameter(name) => operation.template.parameters().iter().any(|(own, _)| own == name),
+            Self::Events => operation.template.is_event(),
             Self::Operation(verb, template) => *verb == operation.verb && *template == operation.template,
         }
     }

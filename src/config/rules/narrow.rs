@@ -147,11 +147,12 @@ pub(super) fn check(draft: &Draft<'_>, table: &Table, diagnostics: &mut Diagnost
         let Some(condition) = found.or(required.map(|own| own.requirement.condition)) else { continue };
         for row in own.value.as_table().map_or(&[][..], |rows| &rows.entries) {
             let key = Text::of_key(row);
-            let is_narrowed = |operation: &&OperationDraft| {
-                draft.written(operation) == key.value
-                    && operation.obligations.narrows.iter().any(|own| own.condition == condition)
-            };
-            let Some(operation) = draft.operations.iter().find(is_narrowed) else { continue };
+            // What is wrong with the key has been told when it was read.
+            let Some(at) = operation(draft, row, &mut Diagnostics::default()) else { continue };
+            let Some(operation) = draft.operations.get(at) else { continue };
+            if !operation.obligations.narrows.iter().any(|own| own.condition == condition) {
+                continue;
+            }
             let uses = uses(draft, operation, condition);
             let diagnostic = if uses.negated {
                 Diagnostic::error(

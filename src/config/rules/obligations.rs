@@ -3,10 +3,10 @@
 
 use http::HeaderName;
 
-use super::super::diagnostic::{Diagnostic, Diagnostics, code};
+use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::super::raw::{Entry, Fields, Node, Table, Text};
 use super::reach::{self, Reach};
-use super::{Draft, Reached, conditions, narrow, patterns};
+use super::{Draft, OperationDraft, Reached, conditions, narrow, patterns};
 use crate::fact::{Source, Type};
 use crate::headers;
 use crate::json::Pattern;
@@ -91,12 +91,8 @@ pub(super) fn operation(draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagno
     let text = Text::of_key(row);
     let (verb, template) = draft.route(text, diagnostics)?;
     let Some(found) = draft.by_route.get(&(verb, template.to_string())).copied() else {
-        let names: Vec<String> = draft.operations.iter().map(|own| draft.written(own)).collect();
-        diagnostics.push(
-            Diagnostic::error(code::UNKNOWN_OPERATION, format!("no operation is `{}`", text.value))
-                .at(text.inner(), "no resource names it")
-                .nearest(text.inner(), text.value, names.iter().map(String::as_str)),
-        );
+        let diagnostic = unknown(draft, (text.value, text.inner()), "no resource names it");
+        diagnostics.push(diagnostic);
         return None;
     };
     let own = draft.operations.get(found)?;
@@ -111,6 +107,16 @@ pub(super) fn operation(draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagno
             .also(own.span, "declared here"),
     );
     None
+}
+
+/// An operation that the file doesn't have.
+pub(super) fn unknown(draft: &Draft<'_>, (written, span): (&str, Span), why: &str) -> Diagnostic {
+    let names: Vec<String> = draft.operations.iter().map(|own| draft.written(own)).collect();
+    Diagnostic::error(code::UNKNOWN_OPERATION, format!("no operation is `{written}`")).at(span, why).nearest(
+        span,
+        written,
+        names.iter().map(String::as_str),
+    )
 }
 
 /// As [`operation`], of one that is answered.
@@ -193,12 +199,8 @@ fn matching(draft: &Draft<'_>, text: Text<'_>, diagnostics: &mut Diagnostics) ->
     match found {
         Some(found) if !found.is_empty() => found,
         _ => {
-            let names: Vec<String> = draft.operations.iter().map(|own| draft.written(own)).collect();
-            diagnostics.push(
-                Diagnostic::error(code::UNKNOWN_OPERATION, format!("no operation is `{}`", text.value))
-                    .at(text.inner(), "expected `METHOD /path` or `* /path...`")
-                    .nearest(text.inner(), text.value, names.iter().map(String::as_str)),
-            );
+            let why = "expected `METHOD /path` or `* /path...`";
+            diagnostics.push(unknown(draft, (text.value, text.inner()), why));
             Vec::new()
         }
     }
@@ -370,10 +372,12 @@ fn forget(draft: &mut Draft<'_>, diagnostics: &mut Diagnostics) {
             let found = draft.by_route.get(&(*verb, template.to_string()));
             match found.and_then(|at| forgets.get_mut(*at)) {
                 Some(own) => own.push(index),
-                None => diagnostics.push(
-                    Diagnostic::error(code::UNKNOWN_OPERATION, "an operation that the file doesn't have")
-                        .at(*span, "what is remembered would never be forgotten"),
-                ),
+                None => {
+                    let missing = OperationDraft::new(*verb, template.clone(), *span, Reached::Guarded);
+                    let written = draft.written(&missing);
+                    let why = "what is remembered would not be forgotten";
+                    diagnostics.push(unknown(draft, (&written, *span), why));
+                }
             }
         }
     }

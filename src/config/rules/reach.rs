@@ -48,7 +48,10 @@ impl<'d, 'n> Reach<'d, 'n> {
     pub(super) fn knows(&self, fact: usize) -> bool {
         let Some(fact) = self.draft.facts.get(fact) else { return false };
         match &fact.source {
-            Source::Path(name) => self.operation.template.parameters().iter().any(|(own, _)| own == name),
+            Source::Path(name) => {
+                let opened = self.draft.opened_at(self.operation);
+                opened.is_some_and(|(path, _)| path.parameters().iter().any(|(own, _)| own == name))
+            }
             Source::Body(_) => self.operation.verb != Verb::Get,
             Source::LookUp { look_up, .. } => self.look_ups.get(*look_up).copied().unwrap_or(false),
             _ => true,

@@ -75,6 +75,7 @@ fn patterns(draft: &Draft<'_>, node: &Node, diagnostics: &mut Diagnostics) -> Ve
         let parameter = text.value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         match parameter {
             Some(name) => patterns.push((OnPattern::Parameter(name.into()), text.inner())),
+            None if text.value == "EMIT *" => patterns.push((OnPattern::Events, text.inner())),
             None => {
                 let route = draft.route(text, diagnostics);
                 patterns.extend(

@@ -336,6 +336,14 @@ fn check_words(roles: &[RoleDraft], diagnostics: &mut Diagnostics) {
 fn check_only(draft: &Draft<'_>, roles: &[RoleDraft], diagnostics: &mut Diagnostics) {
     let of_token =
         |index: &usize| draft.facts.get(*index).is_some_and(|fact| matches!(fact.source, Source::Token(_)));
+    // What the app answers about the caller, it answers for the tenant that is acted for.
+    let is_asked = draft
+        .roles_fact
+        .and_then(|index| draft.facts.get(index))
+        .is_some_and(|fact| matches!(fact.source, Source::LookUp { .. }));
+    if is_asked {
+        return;
+    }
     let always_the_callers_own = match &draft.tenant {
         None => return,
         // Entra signs for every organisation that tenants.toml knows, and each of them names its own users' roles.

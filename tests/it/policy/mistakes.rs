@@ -1,5 +1,6 @@
 //! Seeded mistakes in the shipped files: each is found at its exact token, with the suggestion where one is near.
 
+mod grammar;
 mod small;
 
 use gatewarden::config::{Carried, Span, compile};

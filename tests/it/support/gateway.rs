@@ -1,5 +1,6 @@
 //! A gateway in this process, on a free port.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,7 +14,7 @@ use gatewarden::snapshot::{Live, Snapshot};
 use gatewarden::telemetry::{Metrics, Mode};
 use gatewarden::token::KeySet;
 use gatewarden::token::signer::Signer;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Client, PATIENCE, Response, eventually};
 
@@ -23,6 +24,8 @@ type Change = Box<dyn FnOnce(&mut Snapshot)>;
 /// What a test wants of its gateway.
 pub(crate) struct Setup {
     apps: Vec<(String, Vec<SocketAddr>)>,
+    rules: HashMap<String, String>,
+    tenants: Option<String>,
     changes: Vec<Change>,
     tenant: &'static str,
     drain: Duration,
@@ -35,6 +38,18 @@ impl Setup {
     /// Another application, under `/NAME`: everything is public but what stands under `/NAME/guarded`.
     pub(crate) fn upstream(mut self, name: &str, servers: &[SocketAddr]) -> Self {
         self.apps.push((name.to_owned(), servers.to_vec()));
+        self
+    }
+
+    /// The rules of an application, in place of those that it would have.
+    pub(crate) fn rules(mut self, name: &str, text: &str) -> Self {
+        self.rules.insert(name.to_owned(), text.to_owned());
+        self
+    }
+
+    /// The tenants, in place of the one that there would be.
+    pub(crate) fn tenants(mut self, text: &str) -> Self {
+        self.tenants = Some(text.to_owned());
         self
     }
 
@@ -127,20 +142,21 @@ impl Setup {
                     more.push("EMIT deletePullModeRequest".to_owned());
                 }
             }
-            files.push(file(
-                FileKind::Rules,
-                &format!("rules/{name}.toml"),
+            let plain = || {
                 format!(
                     "app = \"{name}\"\nowns = [\"/{name}\"]\nissuer = \"test\"\nroles = \"token.roles\"\n\
                      tenant = \"default\"\npublic = {public:?}\n[facts.token]\nroles = \"set\"\n{socket}\
                      [resource.things]\nuse = {guarded:?}\n[resource.more]\nuse = {more:?}\n\
                      [role.user]\nuse = [\"things\"]\n[role.boss]\nuse = [\"things\", \"more\"]\n"
-                ),
-            ));
+                )
+            };
+            let rules = self.rules.get(name).cloned().unwrap_or_else(plain);
+            files.push(file(FileKind::Rules, &format!("rules/{name}.toml"), rules));
         }
         let apps: Vec<_> = self.apps.iter().map(|(name, _)| name).collect();
         let row = &self.tenant;
         let tenants = format!("[tenant.default]\n{row}\nids = [\"default\"]\napps = {apps:?}\n");
+        let tenants = self.tenants.clone().unwrap_or(tenants);
         files.push(file(FileKind::Tenants, "rules/tenants.toml", tenants));
         files.push(file(FileKind::Gateway, "gateway.toml", gateway));
         Sources { files, hash: "test".to_owned() }
@@ -193,6 +209,8 @@ impl Gateway {
     pub(crate) fn setup() -> Setup {
         Setup {
             apps: Vec::new(),
+            rules: HashMap::new(),
+            tenants: None,
             changes: Vec::new(),
             tenant: "",
             drain: PATIENCE,
@@ -214,10 +232,17 @@ impl Gateway {
 
     /// The `Authorization` line of this caller, for so many seconds.
     pub(crate) fn token_for(&self, sub: &str, roles: &[&str], seconds: u64) -> String {
-        let claims = json!({
-            "iss": "https://sso.test", "aud": "api", "sub": sub, "roles": roles,
-            "iat": now().0, "exp": now().0 + seconds,
+        self.token_saying(&json!({ "sub": sub, "roles": roles, "exp": now().0 + seconds }))
+    }
+
+    /// The same, with these claims beside what every token has, or in its place.
+    pub(crate) fn token_saying(&self, more: &Value) -> String {
+        let mut claims = json!({
+            "iss": "https://sso.test", "aud": "api", "sub": "ada", "iat": now().0, "exp": now().0 + 300,
         });
+        for (name, value) in more.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
         format!("Authorization: Bearer {}", self.keys.sign(&claims).unwrap())
     }
 
