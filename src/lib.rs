@@ -79,8 +79,8 @@
 //!
 //! # Absent, on purpose
 //! No forbid rules and no order between rules. No mode that lets a request pass because something failed. No expression
-//! language: conditions are three words, so that they can be analysed exactly. Look-ups, obligations (narrow, mask, filter,
-//! body, inject), socket events and TLS on the listener are not here yet; a file that needs them is refused.
+//! language: conditions are three words, so that they can be analysed exactly. Rate limits, CORS and TLS on the listener are
+//! not here yet; a file that needs them is refused.
 
 pub mod request;
 pub mod zone;

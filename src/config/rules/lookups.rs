@@ -325,7 +325,17 @@ fn placeholder(
         return None;
     };
     draft.mention(index, span);
-    let kind = draft.facts.get(index)?.kind;
+    let fact = draft.facts.get(index)?;
+    let kind = fact.kind;
+    let is_text = matches!(fact.source, Source::Path(_) | Source::Query(_) | Source::Header(_));
+    if kind == Type::Int && is_text {
+        // The app may keep `7`, `07` and `+7` apart, and would be asked about another thing than the request is for.
+        let message = format!("`{name}` is text in the request, of which a number has several");
+        diagnostics.push(
+            Diagnostic::error(code::TYPES, message).at(span, "declare it as a `string`, or not at all"),
+        );
+        return None;
+    }
     if !matches!(kind, Type::String | Type::Node | Type::Int) {
         let message = format!("`{name}` is of type {kind}, which can't stand in a path");
         diagnostics.push(

@@ -91,8 +91,7 @@ pub(super) fn operation(draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagno
     let text = Text::of_key(row);
     let (verb, template) = draft.route(text, diagnostics)?;
     let Some(found) = draft.by_route.get(&(verb, template.to_string())).copied() else {
-        let diagnostic = unknown(draft, (text.value, text.inner()), "no resource names it");
-        diagnostics.push(diagnostic);
+        unknown(draft, (text.value, text.inner()), "no resource names it", diagnostics);
         return None;
     };
     let own = draft.operations.get(found)?;
@@ -110,13 +109,14 @@ pub(super) fn operation(draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagno
 }
 
 /// An operation that the file doesn't have.
-pub(super) fn unknown(draft: &Draft<'_>, (written, span): (&str, Span), why: &str) -> Diagnostic {
-    let names: Vec<String> = draft.operations.iter().map(|own| draft.written(own)).collect();
-    Diagnostic::error(code::UNKNOWN_OPERATION, format!("no operation is `{written}`")).at(span, why).nearest(
-        span,
-        written,
-        names.iter().map(String::as_str),
-    )
+fn unknown(draft: &Draft<'_>, (written, span): (&str, Span), why: &str, diagnostics: &mut Diagnostics) {
+    let mut diagnostic =
+        Diagnostic::error(code::UNKNOWN_OPERATION, format!("no operation is `{written}`")).at(span, why);
+    if !diagnostics.is_crowded() {
+        let names: Vec<String> = draft.operations.iter().map(|own| draft.written(own)).collect();
+        diagnostic = diagnostic.nearest(span, written, names.iter().map(String::as_str));
+    }
+    diagnostics.push(diagnostic);
 }
 
 /// As [`operation`], of one that is answered.
@@ -200,7 +200,7 @@ fn matching(draft: &Draft<'_>, text: Text<'_>, diagnostics: &mut Diagnostics) ->
         Some(found) if !found.is_empty() => found,
         _ => {
             let why = "expected `METHOD /path` or `* /path...`";
-            diagnostics.push(unknown(draft, (text.value, text.inner()), why));
+            unknown(draft, (text.value, text.inner()), why, diagnostics);
             Vec::new()
         }
     }
@@ -376,7 +376,7 @@ fn forget(draft: &mut Draft<'_>, diagnostics: &mut Diagnostics) {
                     let missing = OperationDraft::new(*verb, template.clone(), *span, Reached::Guarded);
                     let written = draft.written(&missing);
                     let why = "what is remembered would not be forgotten";
-                    diagnostics.push(unknown(draft, (&written, *span), why));
+                    unknown(draft, (&written, *span), why, diagnostics);
                 }
             }
         }

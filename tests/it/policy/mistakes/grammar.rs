@@ -242,6 +242,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "tenant = { from = [\"order.owner\"]",
         "is named by a string of the request",
     ),
+    (
+        "[facts.order]",
+        "[facts.path]\norder = \"int\"\n[facts.order]",
+        "`path.order` is text in the request, of which a number has several",
+    ),
     // Bodies and times.
     (
         "price = { at = \"/price\", type = \"int\" }",
