@@ -24,18 +24,19 @@ const NOW: Timestamp = Timestamp(1_800_000_000);
 const ROUTES_PER_APP: usize = 100;
 
 /// Measures and prints one row per number of routes.
-pub fn run(sizes: &[usize], rulings: u32) -> Result<()> {
+pub fn run(sizes: &[usize], rulings: u32, grants: Grants) -> Result<()> {
     println!("{:>8}  {:>12}  {:>10}  {:>8}", "routes", "load ms", "ns/ruling", "allowed");
     for size in sizes {
         let started = Instant::now();
-        let snapshot = snapshot(*size)?;
+        let snapshot = snapshot(*size, grants)?;
         let load = started.elapsed();
         let signer = Signer::generate(Algorithm::EdDsa, "bench")?;
         for issuer in snapshot.verifier.issuers() {
             issuer.keys.publish(KeySet::parse_jwks(signer.jwks().as_bytes())?, NOW);
         }
         let claims = json!({ "iss": "https://sso.example", "aud": "bench", "sub": "u1", "exp": NOW.0 + 600,
-            "iat": NOW.0, "roles": ["reader", "editor", "other-a", "other-b"] });
+            "iat": NOW.0, "roles": ["reader", "editor", "other-a", "other-b"], "tid": "bench", "azp": "portal",
+            "acrs": ["c1"], "groups": ["g1", "g2", "g3"] });
         let token = signer.sign(&claims)?;
         snapshot.verifier.verify(&token, NOW)?;
         let targets = targets(*size);
@@ -75,11 +76,69 @@ fn ruling(snapshot: &Arc<Snapshot>, method: &Method, path: &str, token: &str) ->
     Ok(matches!(black_box(ruling), Ruling::Permit(..)))
 }
 
+/// What the grants of a rule set rest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grants {
+    /// Roles, a few of them under one test.
+    Plain,
+    /// Conditions as an installation's are: whose organisation, by which application, how logged in.
+    Conditions,
+}
+
+/// Who calls from where, and whether they logged in strongly enough: a requirement and the grants' conditions.
+const CONDITIONS: &str = r#"
+[facts.token]
+roles = "set"
+sub = "string"
+tid = "string"
+client = "string"
+acrs = "set"
+amr = "set"
+groups = "set"
+[facts.tenant]
+guests = "set"
+guest-callers = "set"
+keyfax-clients = "set"
+portal-create = "bool"
+mfa-groups = "set"
+internal-nets = "nets"
+[when]
+home = "token.tid in tenant.ids"
+guest-caller = "token.tid in tenant.guest-callers"
+keyfax = "token.client in tenant.keyfax-clients"
+portal-open = "tenant.portal-create = true"
+mfa = { any = ["token.acrs has 'c1'", "token.amr has 'mfa'"] }
+asked = "token.groups meets tenant.mfa-groups"
+internal = "client.ip within tenant.internal-nets"
+caller = { any = ["home", "guest-caller"] }
+known = { any = [{ all = ["keyfax", "caller"] }, { all = ["portal-open", "caller"] }] }
+[require]
+member = { any = ["home", "token.tid in tenant.guests", "guest-caller"] }
+login = { any = ["internal", { not = "asked" }, "mfa"] }
+"#;
+const SETTINGS: &str = r#"[tenant.bench.settings]
+guests = ["guest"]
+guest-callers = ["caller"]
+keyfax-clients = ["keyfax"]
+portal-create = true
+mfa-groups = ["g3", "g9"]
+internal-nets = ["10.0.0.0/8"]
+[organisation.guest]
+ids = ["g-1"]
+[organisation.caller]
+ids = ["g-2"]
+"#;
+
 /// Twenty resources of five routes an app: what a reader reads and an editor writes, half of it for neither.
-fn rules(app: usize, routes: usize) -> String {
+fn rules(app: usize, routes: usize, grants: Grants) -> String {
+    let guards = match grants {
+        Grants::Plain => {
+            "[facts.token]\nroles = \"set\"\nsub = \"string\"\n[when]\nknown = \"token.sub = 'u1'\"\n"
+        }
+        Grants::Conditions => CONDITIONS,
+    };
     let mut text = format!(
-        "app = \"app-{app}\"\nbase = \"/app-{app}\"\nissuer = \"sso\"\nroles = \"token.roles\"\ntenant = \"bench\"\n\
-         [facts.token]\nroles = \"set\"\nsub = \"string\"\n[when]\nknown = \"token.sub = 'u1'\"\n"
+        "app = \"app-{app}\"\nbase = \"/app-{app}\"\nissuer = \"sso\"\nroles = \"token.roles\"\ntenant = \"bench\"\n{guards}"
     );
     let resources = routes.div_ceil(5);
     for resource in 0..resources {
@@ -94,11 +153,15 @@ fn rules(app: usize, routes: usize) -> String {
         let names = (0..resources).step_by(step).map(|resource| format!("\"r{resource}{suffix}\""));
         names.collect::<Vec<_>>().join(", ")
     };
+    let condition = match grants {
+        Grants::Plain => "",
+        Grants::Conditions => " if known",
+    };
     let _ = write!(
         text,
         "[role.reader]\nview = [{}]\n[role.editor]\nview = [{}]\nmanage = [{}]\n",
-        every(1, ""),
-        every(2, ""),
+        every(1, condition),
+        every(2, condition),
         every(2, " if known")
     );
     text
@@ -119,12 +182,16 @@ fn targets(routes: usize) -> Vec<(Method, String)> {
     targets
 }
 
-fn snapshot(routes: usize) -> Result<Arc<Snapshot>> {
+fn snapshot(routes: usize, grants: Grants) -> Result<Arc<Snapshot>> {
     let gateway = "[issuers.sso]\nkind = \"oidc\"\nissuer = \"https://sso.example\"\naudience = [\"bench\"]\n\
         algorithms = [\"EdDSA\"]\njwks = \"unused.json\"\n[upstreams.all]\nat = [\"/\"]\nservers = [\"http://127.0.0.1:1\"]\n";
     let apps = routes.div_ceil(ROUTES_PER_APP);
     let names: Vec<_> = (0..apps).map(|app| format!("\"app-{app}\"")).collect();
-    let tenants = format!("[tenant.bench]\nids = [\"bench\"]\napps = [{}]\n", names.join(", "));
+    let settings = match grants {
+        Grants::Plain => "",
+        Grants::Conditions => SETTINGS,
+    };
+    let tenants = format!("[tenant.bench]\nids = [\"bench\"]\napps = [{}]\n{settings}", names.join(", "));
     let file = |kind, path: String, text| SourceFile { kind, path: path.into(), text };
     let mut files = vec![
         file(FileKind::Gateway, "gateway.toml".to_owned(), gateway.to_owned()),
@@ -134,7 +201,7 @@ fn snapshot(routes: usize) -> Result<Arc<Snapshot>> {
         files.push(file(
             FileKind::Rules,
             format!("rules/app-{app}.toml"),
-            rules(app, routes.min(ROUTES_PER_APP)),
+            rules(app, routes.min(ROUTES_PER_APP), grants),
         ));
     }
     let sources = Sources { files, hash: String::new() };

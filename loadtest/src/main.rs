@@ -63,6 +63,9 @@ pub struct Options {
     /// Time rulings alone, without a socket, for these numbers of routes, instead of measuring requests.
     #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "10,1000,100000")]
     decide: Option<Vec<usize>>,
+    /// Put the grants of `--decide` under conditions, and a requirement over them
+    #[arg(long, requires = "decide")]
+    conditions: bool,
     /// Time the editing of answers alone, without a socket, instead of measuring requests.
     #[arg(long)]
     edit: bool,
@@ -74,7 +77,10 @@ pub struct Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     let done = match &options.decide {
-        Some(sizes) => decide::run(sizes, options.rulings),
+        Some(sizes) => {
+            let grants = if options.conditions { decide::Grants::Conditions } else { decide::Grants::Plain };
+            decide::run(sizes, options.rulings, grants)
+        }
         None if options.edit => edit::run(),
         None if options.churn => churn::run(&options),
         None => measure::run(&options),
