@@ -12,8 +12,10 @@
 //! One reading of the request, or 400. Route: host, path, then method, or 404, or 405. Identify: the token is judged by
 //! the issuer that it names, or 401. Acting tenant: the first source that is present decides, and the rules prove it, or
 //! 403. Decide: permission bits of the caller's roles AND the operation's mask, then what is required, then the conditions
-//! of the few grants that have some, or 403. Permit: a value that only the decision makes, and that forwarding needs.
-//! Outcome: one record, written when the last byte is gone.
+//! of the few grants that have some, or 403. What nobody knows yet (what the app says, what the body says, whether there is a
+//! seat) is a question, answered outside, and only if nothing refuses without it; no answer is 503. Permit: a value that only
+//! the decision makes, and that forwarding needs; what the allow carries along rides on it. Outcome: one record, written when
+//! the last byte is gone. An event of a socket is judged like a request.
 //!
 //! # Map
 //! Modules in their one order: a module uses only what stands above it.
@@ -59,6 +61,7 @@
 //! - A module uses only what stands above it; the pure half has no clock, socket, file or `async`; no file and no function is
 //!   too long to be read at a sitting (`architecture`).
 //! - One `Live::load` per request. Only `control::reload` publishes, and only what compiled whole (`architecture`, `reload`).
+//! - The compiled rules say what a naive reading of the design says (`policy::reference`).
 //! - Unknown never allows, and no default is "allow" (`policy::properties`). An empty, vanished or broken rule directory never
 //!   widens anything (`reload`).
 //! - Truncation can only remove access: every prefix of every shipped rule file grants no more than the whole
@@ -67,6 +70,8 @@
 //! - What was judged is what is forwarded; what can be read in two ways is refused (`request`, `forwarding::messages`).
 //! - A body that a rule reads is forwarded byte for byte (`forwarding::reading`).
 //! - An answer that should be edited and can't be read is not passed on (`json::edit`, `forwarding::transforms`).
+//! - What a write makes stale falls before the write is answered (`lookups`); an answer about one tenant is never used for another.
+//! - No event of a socket reaches an application unjudged, and no word of the client's about itself (`sockets`).
 //! - Nothing that a client sends sets, hides or shadows an identity header (`forwarding::headers`).
 //! - A token is judged only by the issuer that it names; a remembered one dies with its key, its issuer's configuration and
 //!   its `exp` (`tokens`).
