@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use gatewarden::analysis::guard;
 use gatewarden::config::{Carried, Sources, compile};
-use gatewarden::policy::Access;
+use gatewarden::policy::{Access, App, Operation};
 use gatewarden::snapshot::Snapshot;
 
 use super::{compiled, shipped};
@@ -19,8 +19,9 @@ fn grants(snapshot: &Snapshot) -> HashSet<String> {
                 grants.insert(format!("public {route}"));
             }
             let required = format!(
-                "{:?}",
-                guard::required(app, operation).iter().map(|c| written(app, *c)).collect::<Vec<_>>()
+                "{:?} carrying {}",
+                guard::required(app, operation).iter().map(|c| written(app, *c)).collect::<Vec<_>>(),
+                carried(app, operation)
             );
             for (index, role) in app.roles.iter().enumerate() {
                 for conditions in guard::guards(app, index, operation) {
@@ -46,13 +47,70 @@ fn grants(snapshot: &Snapshot) -> HashSet<String> {
     grants
 }
 
-fn written(app: &gatewarden::policy::App, condition: usize) -> String {
+/// What an allow of an operation carries along: less of it is more for the caller.
+fn carried(app: &App, operation: &Operation) -> String {
+    let own = &operation.obligations;
+    let seats: Vec<_> =
+        operation.permissions().filter_map(|id| app.permission(id)).map(|own| own.seat).collect();
+    let forgets: Vec<_> = own.forgets.iter().map(|look_up| &app.look_ups[*look_up].name).collect();
+    let injects: Vec<_> = app.injects.iter().map(|own| (&own.header, &app.facts[own.fact].name)).collect();
+    let masks: Vec<_> = own.masks.iter().map(|mask| (&mask.fields, &mask.unless)).collect();
+    let filters: Vec<_> = own.filters.iter().map(|own| (&own.items, written(app, own.keep))).collect();
+    let narrows: Vec<_> =
+        own.narrows.iter().map(|own| (written(app, own.condition), &own.query, &own.pass)).collect();
+    let socket = app.socket.as_ref().map(|own| (&own.token, &own.auth));
+    format!(
+        "{seats:?} {forgets:?} {injects:?} {masks:?} {filters:?} {narrows:?} {:?} {socket:?}",
+        own.body_only
+    )
+}
+
+fn written(app: &App, condition: usize) -> String {
     let named = &app.conditions[condition];
     let mut leaves = Vec::new();
     named.condition.leaves(&app.conditions, &mut |leaf| {
         leaves.push(format!("{} {} {:?}", app.facts[leaf.fact].name, leaf.operator, leaf.operand));
     });
     format!("{}: {leaves:?}", named.name)
+}
+
+/// Where a text could be cut and still be TOML that says something new: outside of strings, comments and brackets, after
+/// what can end a value, a header or a line. Anywhere else a key, a string or a list is left open, or only a comment grew.
+fn ends(text: &str) -> Vec<usize> {
+    let (mut ends, mut depth, mut quote, mut comment) = (Vec::new(), 0_usize, None, false);
+    for (at, char) in text.char_indices() {
+        match (char, quote) {
+            ('\n', None) => comment = false,
+            _ if comment => continue,
+            (_, Some(open)) => quote = (char != open).then_some(open),
+            ('"' | '\'', None) => quote = Some(char),
+            ('#', None) => comment = true,
+            ('[' | '{', None) => depth += 1,
+            (']' | '}', None) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let closes = matches!(char, '"' | '\'' | ']' | '}' | 'e' | '\n') || char.is_ascii_digit();
+        if depth == 0 && quote.is_none() && !comment && closes {
+            ends.push(at + char.len_utf8());
+        }
+    }
+    ends
+}
+
+#[test]
+fn every_end_at_which_a_text_is_toml_is_found() {
+    let text = "a = 12 # x\nb = \"x#[\" \n[c]\nd = [1,\n 2]\ne = { f = 'y', g = true }\nh = false\n";
+    let found = ends(text);
+    let mut before = toml::Table::new();
+    for end in 1..text.len() {
+        let Ok(table) = text[..end].parse::<toml::Table>() else { continue };
+        assert!(table == before || found.contains(&end), "{:?}", &text[..end]);
+        before = table;
+    }
+    assert!(
+        !text.contains("\"\"\"") && !text.contains('\\'),
+        "neither escapes nor long strings are looked for"
+    );
 }
 
 /// Prefixes that aren't TOML are refused before anything in them counts, which `a_syntax_error_anywhere_refuses_the_set`
@@ -64,8 +122,12 @@ fn every_prefix_of_every_shipped_file_grants_no_more_than_the_whole() {
     let (mut tried, mut distinct, mut loaded) = (0, 0, 0);
     for index in 1..whole.files.len() {
         let text = &whole.files[index].text;
+        assert!(
+            !text.contains("\"\"\"") && !text.contains('\\'),
+            "escapes and long strings need another `ends`"
+        );
         let mut before: Option<toml::Table> = None;
-        for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
+        for end in ends(text) {
             tried += 1;
             let Ok(table) = text[..end].parse::<toml::Table>() else { continue };
             if before.as_ref() == Some(&table) {
