@@ -9,6 +9,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
 use crate::support::{Client, Gateway, PATIENCE, Response, Upstream, Wire};
 
 /// Whoever the app calls an owner may see things. Who holds no role is refused without a question, and so is who asks for
@@ -34,14 +36,19 @@ role   = { at = "/role", type = "string" }
 owner   = "user.role = 'owner'"
 planned = "token.plan = 'full'"
 both    = { all = ["owner", "planned"] }
+[socket]
+path = "/feed"
+kind = "websocket"
 [resource.things]
 view = ["GET /things"]
 [resource.plans]
 view = ["GET /plans"]
+[resource.feed]
+view = ["GET /feed"]
 [resource.members]
 edit = ["PATCH /members/{user}"]
 [role.user]
-view = ["things if owner", "plans if both"]
+view = ["things if owner", "plans if both", "feed if owner"]
 edit = ["members"]
 "#;
 
@@ -90,6 +97,13 @@ impl Members {
     fn answer(&self, wire: &mut Wire) -> io::Result<()> {
         while let Some(head) = wire.read_head()? {
             wire.read_body(&head)?;
+            if let Some(key) = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")) {
+                let accept = derive_accept_key(key.as_bytes());
+                let switched =
+                    "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n";
+                wire.write(format!("{switched}Sec-WebSocket-Accept: {accept}\r\n\r\n").as_bytes())?;
+                return wire.drain().map(drop);
+            }
             let head = head.to_ascii_lowercase();
             if !head.contains("\r\nx-gatewarden-lookup: ") {
                 wire.write(&saying("200 OK", "{\"forwarded\":true}"))?;
@@ -274,6 +288,28 @@ fn a_write_takes_the_role_away_at_once() {
     assert_eq!(house.view(), 200, "remembered");
     assert_eq!(house.request("PATCH /app/members/ada", &json!({})).status, 200);
     assert_eq!(house.view(), 403);
+}
+
+#[test]
+fn a_write_takes_an_open_socket_away() {
+    let house = House::new();
+    house.members.is(ADA, json!({ "role": "owner" }));
+    let token = house.token(&json!({}));
+    let mut socket = house.gateway.client();
+    socket.send(format!(
+        "GET /app/feed HTTP/1.1\r\nHost: gateway.test\r\n{token}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ));
+    let head = String::from_utf8(socket.read_until(b"\r\n\r\n").unwrap()).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    house.gateway.counts("gatewarden_sockets", &[" 1"]);
+    // A write that leaves the role as it is leaves the socket too.
+    assert_eq!(house.request("PATCH /app/members/bob", &json!({})).status, 200);
+    crate::support::eventually("the second question", || house.members.asked().len() == 2);
+    house.gateway.counts("gatewarden_sockets", &[" 1"]);
+    house.members.is(ADA, json!({ "role": "guest" }));
+    assert_eq!(house.request("PATCH /app/members/ada", &json!({})).status, 200);
+    house.gateway.counts("gatewarden_sockets", &[" 0"]);
 }
 
 #[test]
