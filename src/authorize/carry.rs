@@ -7,7 +7,7 @@ use super::evidence::{Effect, Evidence, Verdict};
 use super::permit::{Permit, Target};
 use crate::policy::lookup::Forget;
 use crate::policy::obligation::{SeatRule, has_only};
-use crate::policy::{self, Facts, Granted, Missed, Needs, RoleSet, Truth};
+use crate::policy::{self, Facts, Granted, Missed, Needs, PermissionId, RoleSet, Truth};
 use crate::rejection::Rejection;
 use crate::seat::{PersonId, SeatClaim, Seated};
 use crate::tenant::Tenant;
@@ -31,7 +31,7 @@ impl Case<'_> {
         let (supplied, query) = self.supplied(facts, heard.named)?;
         let edits = self.edits(roles, facts);
         let audited = self.audited(facts);
-        let claim = self.seat(heard, granted, facts);
+        let claim = self.seat(heard, roles, granted, facts);
         let (wanted, _) = facts.trail.take();
         let body = self.operation.obligations.body_only.is_some() && facts.known.body.is_none();
         let needs = wanted.and(to_inject).and(Needs { body, ..Needs::default() });
@@ -86,14 +86,28 @@ impl Case<'_> {
     }
 
     /// The seat that the request needs, if it needs one. A test of it that isn't known doesn't spare one.
-    fn seat(&self, heard: &Heard<'_, '_>, granted: Granted, facts: &Facts<'_>) -> Option<SeatClaim> {
+    fn seat(
+        &self,
+        heard: &Heard<'_, '_>,
+        roles: &RoleSet,
+        granted: Granted,
+        facts: &Facts<'_>,
+    ) -> Option<SeatClaim> {
         let Granted::Grant { permission, .. } = granted else { return None };
-        let is_spared = match self.app.permission(permission)?.seat {
-            SeatRule::Free => true,
-            SeatRule::Always => false,
-            SeatRule::If(condition) => policy::test(self.app, condition, facts) == Truth::Fails,
+        let is_spared = |own: PermissionId| match self.app.permission(own).map(|own| own.seat) {
+            Some(SeatRule::Free) => true,
+            Some(SeatRule::Always) | None => false,
+            Some(SeatRule::If(condition)) => policy::test(self.app, condition, facts) == Truth::Fails,
         };
-        if is_spared {
+        // Whoever may do it without a seat needs none, so that a role more never takes access away.
+        let (asked, before) = (heard.facts, heard.facts.trail.narrowed());
+        let is_held = |own: PermissionId| {
+            let held = policy::holds_one(self.app, &[own], roles, asked);
+            let as_it_is = asked.trail.narrowed() == before;
+            asked.trail.unnarrow(before);
+            held && as_it_is
+        };
+        if is_spared(permission) || self.operation.permissions().any(|own| is_spared(own) && is_held(own)) {
             return None;
         }
         let token = heard.principal.token();
