@@ -11,8 +11,9 @@ use serde_json::Value as Json;
 use super::Facts;
 use super::condition::{Condition, Leaf, Named, Operand, Truth, compare};
 use super::grant::PermissionId;
-use crate::fact::{Default, Literal, Source, Type, Value};
+use crate::fact::{Default, Literal, Mark, Moment, Source, Type, Value};
 use crate::json::{Pattern, Pointer, Segment};
+use crate::zone::Zone;
 
 /// A condition that becomes a filter of a list's query, where no single object is named.
 #[derive(Clone, Debug)]
@@ -131,8 +132,8 @@ pub struct ElementLeaf {
 /// One side of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Side {
-    /// A member of the element, of this type.
-    Element(Pointer, Type, Option<Literal>),
+    /// A member of the element, of this type; what stands for its absence, and whose days and hours a moment has.
+    Element(Pointer, Type, Option<Literal>, Option<Zone>),
     /// A value that is known already, if it is.
     Value(Option<Literal>),
 }
@@ -208,9 +209,13 @@ impl Side {
             Some((Source::LookUp { look_up: own, at }, fact)) if *own == look_up => {
                 let default = match &fact.default {
                     Some(Default::Literal(literal)) => Some(literal.clone()),
-                    Some(Default::Fact(_)) | None => None,
+                    Some(Default::Fact(other)) => match Self::of(*other, look_up, facts) {
+                        Self::Value(value) => value,
+                        Self::Element(..) => None,
+                    },
+                    None => None,
                 };
-                Self::Element(at.clone(), fact.kind, default)
+                Self::Element(at.clone(), fact.kind, default, facts.tenant.map(|own| own.zone().clone()))
             }
             _ => Self::Value(facts.get(fact).and_then(|value| value.to_literal())),
         }
@@ -219,9 +224,16 @@ impl Side {
     fn value<'v>(&'v self, element: &'v Json) -> Option<Value<'v>> {
         match self {
             Self::Value(literal) => literal.as_ref().map(Value::of),
-            Self::Element(at, kind, default) => match at.find(element) {
-                None | Some(Json::Null) => default.as_ref().map(Value::of),
-                Some(member) => Value::of_claim(member, *kind),
+            // As of a look-up's own answer: a member in another spelling isn't an absent one.
+            Self::Element(at, kind, default, zone) => match at.read(element) {
+                Err(_) => None,
+                Ok(None | Some(Json::Null)) => default.as_ref().map(Value::of),
+                Ok(Some(member)) => match (Value::of_claim(member, *kind), zone) {
+                    (Some(Value::Mark(Mark::Instant(at))), Some(zone)) => {
+                        Some(Value::Time(Moment { at, zone }))
+                    }
+                    (value, _) => value,
+                },
             },
         }
     }
