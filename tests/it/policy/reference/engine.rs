@@ -30,10 +30,12 @@ pub(super) enum Verdict {
 
 impl Verdict {
     /// Whether it is what the reference expects of who asks in rounds: where several rules stand against a request, the
-    /// one that is known first is told.
-    pub(super) fn is_in_rounds(&self, expected: &Expected) -> bool {
+    /// one that is known first is told, and an answer that is missing ends it, whatever else could be asked.
+    pub(super) fn is_in_rounds(&self, expected: &Expected, asked: &Asked, ask: &Ask) -> bool {
         let of_rules = |kind: &&str| ["tenant", "denied", "step-up"].contains(kind);
+        let is_none = |name: &String| name != "body" && *ask.answer(name) == world::Answer::None;
         match (self, expected) {
+            (Self::Refused("unanswered"), Expected::Refused(_)) if asked.of_world.iter().any(is_none) => true,
             (Self::Refused(kind), Expected::Refused(kinds)) if of_rules(kind) => {
                 kinds.iter().any(|own| of_rules(&own))
             }

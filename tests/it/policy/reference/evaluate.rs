@@ -406,9 +406,7 @@ impl Facts<'_> {
             Some(Seat::If(condition)) => self.named(*condition).now == Some(false),
         };
         // Whoever has a grant that needs no seat needs none.
-        let spared: BTreeSet<_> = granted.iter().copied().filter(is_spared).collect();
-        let granted = if spared.is_empty() { granted } else { spared.clone() };
-        if spared.is_empty() && !ask.seated {
+        if !granted.iter().any(is_spared) && !ask.seated {
             return Err("no-seat");
         }
         allowed.permissions =

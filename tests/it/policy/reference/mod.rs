@@ -54,7 +54,7 @@ proptest! {
             let all = engine::knowing_all(&snapshot, &judge);
             prop_assert!(all.is(&expected), "{all:#?}\nexpected {expected:#?}\n{}", told(&policy, &tenants, ask));
             let (found, asked) = engine::asking(&snapshot, &judge);
-            prop_assert!(found.is_in_rounds(&expected), "asked {asked:?}: {found:#?}\nexpected {expected:#?}\n{}", told(&policy, &tenants, ask));
+            prop_assert!(found.is_in_rounds(&expected, &asked, ask), "asked {asked:?}: {found:#?}\nexpected {expected:#?}\n{}", told(&policy, &tenants, ask));
             let why = why_asked_in_vain(&judge, &expected, &asked);
             prop_assert!(why.is_none(), "{why:?}: {asked:?} for {expected:#?}\n{}", told(&policy, &tenants, ask));
         }
