@@ -19,6 +19,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
+use super::desk_socket::{self, DeskSocket};
 use super::store::{Ask, Caller, Store};
 use crate::headers;
 
@@ -44,7 +45,8 @@ pub(super) async fn start(secret: &str) -> io::Result<Vec<Backend>> {
     for (name, store) in Store::demo()? {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let app = App { store: Arc::new(Mutex::new(store)), bearer: bearer.clone() };
+        let (store, desk) = (Arc::new(Mutex::new(store)), DeskSocket::default());
+        let app = App { store, bearer: bearer.clone(), desk };
         tokio::spawn(serve(listener, app));
         backends.push(Backend { name, address });
     }
@@ -57,6 +59,8 @@ struct App {
     store: Arc<Mutex<Store>>,
     /// What the gateway shows when it asks on its own account.
     bearer: Arc<str>,
+    /// AgentDesk's socket; nobody asks the others for one.
+    desk: DeskSocket,
 }
 
 async fn serve(listener: TcpListener, app: App) {
@@ -69,6 +73,7 @@ async fn serve(listener: TcpListener, app: App) {
             let service = service_fn(move |request| answer(app.clone(), request));
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
                 .await;
             drop(place);
         });
@@ -76,6 +81,9 @@ async fn serve(listener: TcpListener, app: App) {
 }
 
 async fn answer(app: App, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if desk_socket::is_for(&request) {
+        return Ok(app.desk.answer(request).await);
+    }
     let (head, body) = request.into_parts();
     let shown = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     if head.headers.contains_key(headers::LOOKUP) && shown != Some(app.bearer.as_bytes()) {

@@ -6,6 +6,7 @@
 
 mod backends;
 mod banner;
+mod desk_socket;
 mod files;
 mod issuer;
 mod made;
