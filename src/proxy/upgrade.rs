@@ -216,18 +216,31 @@ where
     R: tokio::io::AsyncRead,
     W: tokio::io::AsyncWrite,
 {
+    if !pass(&read, to, boundary).await {
+        return;
+    }
+    // It holds on to the whole buffer that it was read into.
+    drop(read);
     let mut buffer = [0; TUNNEL_BYTES];
-    let mut piece: &[u8] = &read;
     loop {
-        while !piece.is_empty() {
-            let Ok(length @ 1..) = to.write(piece).await else { return };
-            let (written, rest) = piece.split_at_checked(length).unwrap_or((piece, &[]));
-            boundary.passed(written);
-            piece = rest;
-        }
-        match from.read(&mut buffer).await {
-            Ok(length @ 1..) => piece = buffer.get(..length).unwrap_or_default(),
-            _ => return,
+        let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
+        if !pass(buffer.get(..length).unwrap_or_default(), to, boundary).await {
+            return;
         }
     }
+}
+
+/// Writes it all, or as much as can be.
+async fn pass<W: tokio::io::AsyncWrite>(
+    mut piece: &[u8],
+    to: &mut WriteHalf<W>,
+    boundary: &mut Boundary,
+) -> bool {
+    while !piece.is_empty() {
+        let Ok(length @ 1..) = to.write(piece).await else { return false };
+        let (written, rest) = piece.split_at_checked(length).unwrap_or((piece, &[]));
+        boundary.passed(written);
+        piece = rest;
+    }
+    true
 }

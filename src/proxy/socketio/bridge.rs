@@ -98,10 +98,9 @@ impl Bridge {
     /// Carries packets until one side ends, or the gateway ends it.
     pub(super) async fn run(self) {
         let Self { client, limits, wish, far: (pipe, far_read), mode, gate } = self;
-        let Some((near, near_read)) = wish.granted().await else { return };
-        let near =
-            Near::from_partially_read(near, near_read.into(), Role::Server, near_config(&limits)).await;
-        let far = Far::from_partially_read(pipe, far_read.into(), Role::Client, far_config()).await;
+        let Some((near, near_read)) = Box::pin(wish.granted()).await else { return };
+        let near = Near::from_partially_read(near, own(near_read), Role::Server, near_config(&limits)).await;
+        let far = Far::from_partially_read(pipe, own(far_read), Role::Client, far_config()).await;
         let (mut near_out, mut near_in) = near.split();
         let (mut far_out, mut far_in) = far.split();
         let (tell, mut told) = mpsc::channel(REPLIES_MAX);
@@ -119,9 +118,15 @@ impl Bridge {
                 over = down(standing, &mut far_in, &mut told, &mut near_out) => over,
             }
         };
-        let closing = close(over, (near_out, near_in), far_out, told);
+        let closing = Box::pin(close(over, (near_out, near_in), far_out, told));
         let _ = tokio::time::timeout(LINGER, closing).await;
     }
+}
+
+/// Takes what was read out of hyper's buffer, which is eight times as large as ours and would stay for as long as the
+/// socket is open.
+fn own(read: Bytes) -> Vec<u8> {
+    <[u8]>::to_vec(&read)
 }
 
 /// From the client to the application.

@@ -82,7 +82,8 @@ impl Gate {
     ) -> Result<Verdict, End> {
         self.spend()?;
         match engine::Packet::read(text) {
-            Some(engine::Packet::Message(message)) => self.message(plane, standing, message).await,
+            // Boxed: a quiet socket has no room for it.
+            Some(engine::Packet::Message(message)) => Box::pin(self.message(plane, standing, message)).await,
             Some(engine::Packet::Bytes(_)) => self.attachment(),
             Some(engine::Packet::Pong(data)) if data.len() <= PONG_MAX_BYTES => Ok(Verdict::Pass),
             Some(engine::Packet::Close) => Ok(Verdict::Pass),

@@ -71,7 +71,7 @@ pub(in crate::proxy) async fn supervise(client: &Arc<Client>, standing: &Standin
     loop {
         // Rules may have been changed between the opening and now.
         if standing.is_outdated(plane, &plane.load())
-            && let Err(why) = standing.reopen(plane).await
+            && let Err(why) = Box::pin(standing.reopen(plane)).await
         {
             return Ended::of(&why);
         }
