@@ -134,7 +134,7 @@ struct Up<'b> {
     client: &'b Arc<Client>,
     mode: &'b Mode,
     gate: Option<Box<Gate>>,
-    tell: mpsc::Sender<Message>,
+    tell: mpsc::Sender<Box<str>>,
     is_probed: bool,
 }
 
@@ -161,7 +161,7 @@ impl Up<'_> {
                 Ok(Verdict::Replace(packet)) => Message::text(packet),
                 Ok(Verdict::Drop(None)) => continue,
                 Ok(Verdict::Drop(Some(reply)) | Verdict::Undeclared(reply)) => {
-                    if self.tell.send(Message::text(reply)).await.is_err() {
+                    if self.tell.send(reply.into()).await.is_err() {
                         return Over::Near(None);
                     }
                     continue;
@@ -189,7 +189,7 @@ impl Up<'_> {
                 self.gate = Some(gate);
                 self.client.plane.sockets.forget(session);
                 for reply in engine::split(&replies).filter(|reply| !reply.is_empty()) {
-                    let _ = self.tell.send(Message::text(reply)).await;
+                    let _ = self.tell.send(reply.into()).await;
                 }
                 Ok(Verdict::Pass)
             }
@@ -202,14 +202,14 @@ impl Up<'_> {
 async fn down(
     standing: &Standing,
     from: &mut SplitStream<Far>,
-    told: &mut mpsc::Receiver<Message>,
+    told: &mut mpsc::Receiver<Box<str>>,
     to: &mut SplitSink<Near, Message>,
 ) -> Over {
     let mut is_known = false;
     loop {
         let message = tokio::select! {
             biased;
-            Some(reply) = told.recv() => reply,
+            Some(reply) = told.recv() => Message::text(String::from(reply)),
             message = from.next() => {
                 let message = match message {
                     Some(Ok(Message::Close(frame))) => return Over::Far(frame),
@@ -250,7 +250,7 @@ async fn close(
     over: Over,
     (mut near_out, near_in): (SplitSink<Near, Message>, SplitStream<Near>),
     mut far_out: SplitSink<Far, Message>,
-    mut told: mpsc::Receiver<Message>,
+    mut told: mpsc::Receiver<Box<str>>,
 ) {
     let (near, far, reply) = match over {
         Over::Near(frame) => (None, frame, None),
@@ -263,7 +263,7 @@ async fn close(
     };
     let said = async {
         while let Ok(waiting) = told.try_recv() {
-            let _ = near_out.feed(waiting).await;
+            let _ = near_out.feed(Message::text(String::from(waiting))).await;
         }
         if let Some(reply) = reply {
             let _ = near_out.feed(Message::text(reply)).await;

@@ -2,9 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use gatewarden::token::signer::Signer;
+use serde_json::json;
+use tokio_tungstenite::tungstenite::client::client_with_config;
+
 use super::backend::Backend;
 use super::client::{Polling, Socket};
 use super::{desk, setup};
+use crate::process::{FREE_PORTS, Files, Process, RULES};
 use crate::support::eventually;
 
 #[test]
@@ -58,4 +63,51 @@ fn a_client_that_goes_takes_its_place_with_it() {
     );
     drop(socket);
     eventually("there is room again", || Socket::open(&gateway, &target, &[&user]).is_ok());
+}
+
+#[test]
+fn a_socket_ends_when_its_opening_is_no_longer_permitted_and_events_are_judged_by_the_rules_of_now() {
+    let backend = Backend::start();
+    let keys = Signer::from_seed(&[7; 32], "test").unwrap();
+    let files = Files::new(backend.address(), FREE_PORTS);
+    let text = std::fs::read_to_string(files.path("gateway.toml")).unwrap();
+    files.write("gateway.toml", &text.replace("jwks =", "algorithms = [\"EdDSA\"]\njwks ="));
+    files.write("keys.json", &keys.jwks());
+    let rules = |agents: &str| {
+        let socket =
+            "[socket]\npath = \"/socket.io\"\n[resource.customers]\ntell = [\"EMIT a\"]\nask = [\"EMIT b\"]";
+        let rules = RULES.replace("[resource.customers]", socket);
+        rules.replace("view = [\"customers\"]", agents)
+    };
+    files.write("rules/desk.toml", &rules("tell = [\"customers\"]"));
+    let gateway = Process::start(files);
+    let exp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 300;
+    let claims = json!({ "iss": "https://sso.example", "aud": "desk", "sub": "ada", "roles": ["agent"], "iat": exp - 300, "exp": exp });
+    let token = keys.sign(&claims).unwrap();
+    let address = gateway.address("callers");
+    let stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    let request = tokio_tungstenite::tungstenite::http::Request::get(
+        "ws://gateway.test/desk/socket.io/?EIO=4&transport=websocket",
+    )
+    .header("Host", "gateway.test")
+    .header("Connection", "Upgrade")
+    .header("Upgrade", "websocket")
+    .header("Sec-WebSocket-Version", "13")
+    .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+    .header("Authorization", format!("Bearer {token}"));
+    let mut socket = Socket(client_with_config(request.body(()).unwrap(), stream, None).unwrap().0);
+    assert!(socket.text().starts_with('0'));
+    socket.say("40");
+    assert_eq!(socket.text(), r#"40{"sid":"io"}"#);
+    let mut passes = |event: &str| {
+        socket.say(&format!(r#"421["{event}"]"#));
+        socket.text() == "431[true]"
+    };
+    assert!(passes("a") && !passes("b"));
+    gateway.files.write("rules/desk.toml", &rules("ask = [\"customers\"]"));
+    eventually("the new rules hold on the open socket", || passes("b"));
+    assert!(!passes("a"));
+    gateway.files.write("rules/desk.toml", &rules("view = [\"customers\"]"));
+    assert_eq!(socket.closed(), (4403, "no longer permitted".to_owned()));
 }
