@@ -87,6 +87,11 @@ fn refused(from: &str, to: &str, words: &str) {
     assert!(out.contains("error[") && out.contains(words), "{to}: no {words} in\n{out}");
 }
 
+/// Whether nothing is wrong; what is only said for reading may be there.
+fn is_quiet(out: &str) -> bool {
+    !out.contains("error[") && !out.contains("warning[")
+}
+
 fn errors(sources: &Sources) -> Diagnostics {
     compile(sources, Carried::nothing()).map(|_| ()).unwrap_err()
 }
@@ -152,11 +157,11 @@ fn an_expectation_is_of_the_operation_that_a_request_would_reach() {
     let row = "\"clerk GET /orders\" = \"allow\"";
     refused(row, "\"boss DELETE /orders/mine\" = \"if gold\"", "no operation is `DELETE /orders/mine`");
     let out = told(row, "\"boss DELETE /orders/mine\" = \"deny\"");
-    assert!(!out.contains("GW"), "the path has other methods alone, so it is refused:\n{out}");
+    assert!(is_quiet(&out), "the path has other methods alone, so it is refused:\n{out}");
     let out = told(row, "\"clerk GET /ordres\" = \"deny\"");
     assert!(out.contains("warning[GW2009]") && out.contains("this row can't fail"), "{out}");
     let out = told(row, "\"boss DELETE /orders/{id}\" = \"if gold\"");
-    assert!(!out.contains("GW"), "an operation's own template names it:\n{out}");
+    assert!(is_quiet(&out), "an operation's own template names it:\n{out}");
 }
 
 #[test]
@@ -188,7 +193,7 @@ fn what_its_owner_made_public_no_other_app_can_guard() {
 fn a_network_is_written_in_the_form_that_addresses_are_compared_in() {
     let rule = |net: &str| format!("near = \"client.ip within ['{net}']\"\ngold =");
     refused("gold =", &rule("::ffff:10.0.0.0/104"), "GW3007");
-    assert!(!told("gold =", &rule("10.0.0.0/8")).contains("GW"));
+    assert!(is_quiet(&told("gold =", &rule("10.0.0.0/8"))));
     let shop = SHOP.replacen("[when]", "[facts.tenant]\nnear = \"nets\"\n[when]", 1);
     let row = format!("{TENANTS}[tenant.acme.settings]\nnear = [\"::ffff:10.0.0.0/104\"]\n");
     let out = all_told(&set(&shop, TILL, &row));
