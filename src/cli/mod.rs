@@ -12,6 +12,7 @@ pub mod report;
 pub mod routes;
 pub mod run;
 pub mod serve;
+pub mod test;
 pub mod token;
 
 use clap::{Parser, Subcommand};
@@ -56,6 +57,7 @@ enum Verb {
     Run(run::Args),
     Dev(dev::Args),
     Check(check::Args),
+    Test(test::Args),
     Can(can::Args),
     Explain(explain::Args),
     Matrix(matrix::Args),
@@ -89,6 +91,7 @@ pub fn run() -> Exit {
         Verb::Token(TokenVerb::Dev(args)) => dev::token(&args),
         Verb::Token(TokenVerb::Inspect(args)) => token::run(&args),
         Verb::Check(args) => check::run(&args),
+        Verb::Test(args) => test::run(&args),
         Verb::Can(args) => can::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Matrix(args) => matrix::run(&args),

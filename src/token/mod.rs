@@ -161,6 +161,12 @@ impl VerifiedToken {
     }
 }
 
+/// Whether an issuer's token with these claims would be accepted, were it signed: for questions about tokens that nobody
+/// has.
+pub fn would_accept(issuer: &Issuer, claims: &Map<String, Value>, now: Timestamp) -> Result<(), TokenError> {
+    claims::judge(claims, issuer, now).map(drop)
+}
+
 /// Where the client stands, the first that is present counting: OpenID Connect and Entra v2, Entra v1, RFC 9068.
 pub const CLIENT_CLAIMS: [&str; 3] = ["azp", "appid", "client_id"];
 
