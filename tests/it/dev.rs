@@ -122,18 +122,46 @@ impl Answer {
 }
 
 fn ask(address: SocketAddr, method: &str, path: &str, token: Option<&str>) -> Answer {
+    let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    exchange(address, &format!("{method} {path} HTTP/1.1\r\n{authorization}"), "")
+}
+
+/// As [`ask`], with a document.
+fn send(address: SocketAddr, method: &str, path: &str, token: &str, document: &str) -> Answer {
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n"
+    );
+    exchange(address, &head, document)
+}
+
+fn exchange(address: SocketAddr, head: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n{authorization}\r\n"
-    );
+    let length = body.len();
+    let request =
+        format!("{head}host: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let body = if chunked { whole(body) } else { body.to_owned() };
+    Answer { status, head: head.to_owned(), body }
+}
+
+/// What came in chunks, without them.
+fn whole(mut chunks: &str) -> String {
+    let mut body = String::new();
+    while let Some((size, rest)) = chunks.split_once("\r\n") {
+        let size = usize::from_str_radix(size.split(';').next().unwrap().trim(), 16).unwrap();
+        body.push_str(&rest[..size]);
+        chunks = rest[size..].strip_prefix("\r\n").unwrap();
+        if size == 0 {
+            break;
+        }
+    }
+    body
 }
 
 fn claims(token: &str) -> Value {
@@ -210,17 +238,21 @@ fn every_app_answers_its_roles() {
         (&["--as", "calling/Customer ReadOnly Users", "--tenant", "acme-housing"], "/calling/calls/c1", 200),
         (&["--as", "calling/Customer Users"], "/calling/config", 403),
         (&["--as", "calling/anyone"], "/calling/about", 200),
+        (&["--as", "calling/user-a"], "/calling/calls/c1", 200),
+        (&["--as", "calling/user-b"], "/calling/calls/c1", 403),
+        (&["--as", "calling/config-admin"], "/calling/calls/c3", 403),
+        (&["--as", "calling/mfa-user"], "/calling/about", 401),
         (&["--as", "admin/admin"], "/unified-admin/reasons", 200),
         (&["--as", "agent-desk/supervisor"], "/unified-admin/reasons", 200),
         (&["--as", "agent-desk/supervisor"], "/routing-engine/agents", 403),
         (&["--as", "connect/Owner"], "/connect/t/acme/sso", 200),
-        (&["--as", "connect/Owner"], "/connect/t/zenith/sso", 403),
+        (&["--as", "connect/owner"], "/connect/t/zenith/sso", 403),
         (&["--as", "connect/Full Access User"], "/connect/t/acme/services/s1/key", 403),
-        (
-            &["--as", "connect/Full Access User", "--claim", "connect.service-key=true"],
-            "/connect/t/acme/services/s1/key",
-            200,
-        ),
+        (&["--as", "connect/Full Access User"], "/connect/t/acme/profile-key", 200),
+        (&["--as", "connect/group-user"], "/connect/t/acme/services/s2", 200),
+        (&["--as", "connect/group-user"], "/connect/t/acme/services/s1", 403),
+        (&["--as", "connect/team-user"], "/connect/t/acme/apps/a3", 200),
+        (&["--as", "connect/restricted"], "/connect/t/acme/services", 403),
     ];
     for (who, path, status) in cases {
         let output = dev.token(who);
@@ -246,6 +278,56 @@ fn an_edited_rule_file_is_in_force_and_a_broken_one_is_not() {
     assert_eq!(dev.get("/cim/label", Some(&token)).status, 200);
     fs::write(&file, without_labels).unwrap();
     eventually("the edit is in force", || dev.get("/cim/label", Some(&token)).status == 403);
+}
+
+/// What one may and another may not is seen in the demo: own calls, keys hidden, places, a role that changes at once.
+#[test]
+fn what_the_rules_can_say_is_seen_in_the_demo() {
+    let dev = Serving::dev();
+    let ids = |answer: &Answer| -> Vec<String> {
+        let items = answer.json()["items"].as_array().unwrap_or_else(|| panic!("{}", answer.body)).clone();
+        items.iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let list = |who: &str, path: &str| ids(&dev.get(path, Some(&dev.token_of(who))));
+    // A list is narrowed to one's own calls, or to the customer's.
+    assert_eq!(list("calling/user-a", "/calling/calls"), ["c1"]);
+    assert_eq!(list("calling/user-b", "/calling/calls?creator=x&customer=sunrise-homes"), ["c2"]);
+    assert_eq!(list("calling/config-admin", "/calling/calls"), ["c1", "c2", "c4", "c5"]);
+    // Apps are seen where they were made, or are shared.
+    assert_eq!(list("connect/read-only", "/connect/t/acme/apps"), ["a1", "a2"]);
+    assert_eq!(list("connect/group-user", "/connect/t/acme/apps"), ["a1", "a3"]);
+    assert_eq!(list("connect/team-user", "/connect/t/acme/apps"), ["a3", "a4"]);
+    assert_eq!(list("connect/group-user", "/connect/t/acme/services"), ["s2"]);
+    // Keys are hidden but on the page that shows them.
+    let owner = dev.token_of("connect/owner");
+    let service = dev.get("/connect/t/acme/services/s1", Some(&owner));
+    assert!(!service.body.contains("sk-acme") && !service.body.contains("jwt-acme"), "{}", service.body);
+    let page = dev.get("/connect/t/acme/services/s1/key", Some(&owner));
+    assert!(page.body.contains("sk-acme") && page.body.contains("jwt-acme"), "{}", page.body);
+    // A role that is taken away is gone with the answer to who took it.
+    let limited = dev.token_of("connect/limited-access");
+    let numbers = "/connect/t/acme/numbers";
+    assert_eq!(dev.get(numbers, Some(&limited)).status, 200);
+    let member = "/connect/t/acme/members/dev-limited-access";
+    let changed = send(dev.gateway, "PATCH", member, &owner, r#"{"role":"Read Only"}"#);
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    assert_eq!(dev.get(numbers, Some(&limited)).status, 403);
+    let smuggled = send(dev.gateway, "PATCH", member, &owner, r#"{"role":"Read Only","node":"acme/retail"}"#);
+    assert_eq!(smuggled.status, 403, "{}", smuggled.body);
+}
+
+/// Four seats, and a fifth person is refused, who still sees the page that takes none.
+#[test]
+fn a_fifth_person_finds_no_seat() {
+    let dev = Serving::dev();
+    for (seat, status) in
+        [("seat-1", 200), ("seat-2", 200), ("seat-3", 200), ("seat-4", 200), ("seat-5", 403)]
+    {
+        let token = dev.token_of(&format!("calling/{seat}"));
+        let answer = dev.get("/calling/calls", Some(&token));
+        assert_eq!(answer.status, status, "{seat}: {}", answer.body);
+        assert_eq!(dev.get("/calling/about", Some(&token)).status, 200, "{seat}");
+    }
 }
 
 /// (a) No key of any file, and no other verb, starts a development issuer.

@@ -279,11 +279,15 @@ mod tests {
     }
 
     #[test]
-    fn a_connect_user_has_roles_in_one_tenant_and_stated_claims() {
-        let user =
-            take(CONNECT, "connect/Owner", Some("zenith-travel"), &["connect.service-key=true"]).unwrap();
-        assert_eq!(user.claims["tenant"], "zenith");
-        assert_eq!(user.claims["connect"], json!({ "roles": ["owner"], "service-key": true }));
+    fn a_connect_user_is_who_the_app_says_he_is() {
+        let user = take(CONNECT, "connect/Owner", Some("zenith-travel"), &["email=o@dev.example"]).unwrap();
+        assert_eq!(
+            (&user.claims["sub"], &user.claims["email"]),
+            (&json!("dev-owner"), &json!("o@dev.example"))
+        );
+        assert!(!user.claims.contains_key("connect") && !user.claims.contains_key("roles"));
+        assert_eq!(take(CONNECT, "connect/team-user", None, &[]).unwrap().claims["sub"], "dev-team-user");
+        assert!(take(CONNECT, "connect/Owner+Restricted", None, &[]).is_err());
     }
 
     #[test]
