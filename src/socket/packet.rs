@@ -94,7 +94,7 @@ impl<'p> Packet<'p> {
             Kind::Disconnect => self.id.is_none() && first.is_none(),
             Kind::Event => first == Some('['),
             Kind::Ack => self.id.is_some() && first == Some('['),
-            Kind::ConnectError => self.id.is_none(),
+            Kind::ConnectError => self.id.is_none() && matches!(first, None | Some('{' | '"')),
         }
     }
 }

@@ -7,6 +7,7 @@ mod hostile;
 mod lives;
 mod polling;
 mod real;
+mod reference;
 mod tunnel;
 
 use std::net::SocketAddr;

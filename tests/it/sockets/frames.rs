@@ -24,7 +24,8 @@ fn an_allowed_event_passes_byte_for_byte() {
     backend.saw(event);
     socket.say(r#"4217["publishCimEvent",{}]"#);
     assert_eq!(socket.text(), "4317[true]");
-    gateway.counts("gatewarden_requests_total", &["method=\"EMIT\"", "code=\"200\"", "publishCimEvent", " 2"]);
+    gateway
+        .counts("gatewarden_requests_total", &["method=\"EMIT\"", "code=\"200\"", "publishCimEvent", " 2"]);
     gateway.counts("gatewarden_sockets", &["app=\"app\"", " 1"]);
 }
 

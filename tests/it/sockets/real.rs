@@ -1,7 +1,7 @@
 //! A real Socket.IO server behind the gateway and a real client before it. They want `node` and what `npm ci` puts into
 //! `tests/node`: `make test-socketio` does both.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -21,7 +21,8 @@ fn is_here() -> bool {
     let is_wanted = std::env::var_os("GATEWARDEN_SOCKETIO").is_some();
     assert!(is_here || !is_wanted, "node, or what `npm ci` in tests/node installs, is missing");
     if !is_here {
-        eprintln!("SKIPPED: no real Socket.IO here; `make test-socketio` installs it");
+        let _ =
+            writeln!(std::io::stderr(), "SKIPPED: no real Socket.IO here; `make test-socketio` installs it");
     }
     is_here
 }
