@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
-use super::facts::{Claim, Facts, Said, Told};
+use super::facts::{Claim, Facts, Told};
 use super::model::{Acting, NARROWABLE, On, Policy, Requirement, Role, Term, name};
-use super::obligations::{ANCHOR, NARROW_KEYS, NARROW_PASS, Seat, means};
-use super::value::{Kind, Read, Says, Val, days, of_json};
-use super::words::{BASE, FACTS, OPERATIONS, SCOPES};
+use super::obligations::ANCHOR;
+use super::value::{Kind, Says, Val, days, of_json};
+use super::words::{BASE, FACTS, OPERATIONS};
 use super::world::{Ask, Tenant};
 
 /// What a request must be answered.
@@ -175,7 +175,7 @@ impl<'c> Judge<'c> {
     }
 
     /// The id that names the tenant: the first source that is there decides.
-    fn tenant_id(&self) -> Option<String> {
+    pub(super) fn tenant_id(&self) -> Option<String> {
         let header =
             self.ask.headers.iter().find(|(name, _)| *name == "x-tenant").map(|(_, id)| (*id).to_owned());
         let claim = || match self.claim("tid") {
@@ -292,7 +292,7 @@ impl Facts<'_> {
     }
 
     /// The strings that say which roles the caller has; none where the app, which would tell, doesn't.
-    fn claimed(&self) -> Option<BTreeSet<String>> {
+    pub(super) fn claimed(&self) -> Option<BTreeSet<String>> {
         let json = if self.judge.policy.asks_roles {
             match self.told("me") {
                 Told::Found(document) if document.get("roles").is_some() => document["roles"].clone(),
@@ -311,7 +311,7 @@ impl Facts<'_> {
         }
     }
 
-    fn held(&self, claimed: &BTreeSet<String>) -> Vec<(usize, &Role)> {
+    pub(super) fn held(&self, claimed: &BTreeSet<String>) -> Vec<(usize, &Role)> {
         let holds = |(index, role): &(usize, &Role)| match role.claims.as_slice() {
             [] => claimed.contains(&name(*index)),
             claims => claims.iter().any(|claim| claimed.contains(*claim)),
@@ -330,7 +330,7 @@ impl Facts<'_> {
     }
 
     /// Every resource and scope that the roles are granted, with the conditions under which they are.
-    fn holdings(&self, claimed: &BTreeSet<String>) -> Vec<((usize, usize), Says)> {
+    pub(super) fn holdings(&self, claimed: &BTreeSet<String>) -> Vec<((usize, usize), Says)> {
         let policy = self.judge.policy;
         let held = self.held(claimed).into_iter().map(|(_, role)| role).chain(&policy.anyone);
         let mut found = Vec::new();
@@ -364,100 +364,6 @@ impl Facts<'_> {
         let today = (i64::try_from(self.judge.ask.now).unwrap() + self.tenant.zone.1).div_euclid(86_400);
         Says::known(today <= days(day).unwrap())
     }
-
-    /// What an allow carries along, or what stands against it after all.
-    fn carry(
-        &self,
-        operation: Option<usize>,
-        (narrowed, granted): (Vec<usize>, BTreeSet<(usize, usize)>),
-    ) -> Result<Allowed, &'static str> {
-        let (policy, ask) = (self.judge.policy, self.judge.ask);
-        let claimed = self.claimed().unwrap();
-        let roles = self.held(&claimed).into_iter().map(|(index, _)| name(index)).collect();
-        let mut query = match narrowed.as_slice() {
-            [] => self.judge.query(|_| true),
-            _ => self.judge.query(|key| NARROW_PASS.contains(&key)),
-        };
-        for own in &narrowed {
-            let Read::Known(Val::Text(value)) = self.filtered_by(*own) else { panic!("filtered by nothing") };
-            query.push((NARROW_KEYS[*own].into(), value));
-        }
-        let mut allowed = Allowed { roles, query, ..Allowed::default() };
-        self.take_for_granted(&mut allowed);
-        if !self.judge.knows_all {
-            return Err("unanswered");
-        }
-        if let Some((_, only)) = policy.carried.body.as_ref().filter(|(on, _)| Some(*on) == operation)
-            && !has_only(&ask.body, only)
-        {
-            return Err("field");
-        }
-        if let Some((header, fact)) = policy.carried.inject {
-            let value = match self.fact(fact) {
-                Read::Known(value) => plain(&value),
-                Read::Unknown => None,
-                Read::Untold => return Err("unanswered"),
-            };
-            allowed.headers.insert(header.to_lowercase(), value.ok_or("denied")?);
-        }
-        let is_spared = |own: &(usize, usize)| match policy.seats.get(own) {
-            None => true,
-            Some(Seat::Always) => false,
-            Some(Seat::If(condition)) => self.named(*condition).now == Some(false),
-        };
-        // Whoever has a grant that needs no seat needs none.
-        if !granted.iter().any(is_spared) && !ask.seated {
-            return Err("no-seat");
-        }
-        allowed.permissions =
-            granted.iter().map(|(resource, scope)| format!("r{resource}#{}", SCOPES[*scope])).collect();
-        self.edit(operation, &claimed, &mut allowed);
-        allowed.query.sort();
-        Ok(allowed)
-    }
-
-    /// What is hidden and dropped in the answer.
-    fn edit(&self, operation: Option<usize>, claimed: &BTreeSet<String>, allowed: &mut Allowed) {
-        let carried = &self.judge.policy.carried;
-        let route = operation.map_or(ANCHOR, |own| OPERATIONS[own]);
-        let holdings = self.holdings(claimed);
-        for mask in carried.masks.iter().filter(|own| means(own.on, route)) {
-            let is_excepted = mask.except.is_some_and(|except| means(except, route));
-            let is_held = mask.unless.is_some_and(|(resource, scope)| {
-                let wanted =
-                    |own: &(usize, usize)| own.0 == resource && scope.is_none_or(|scope| scope == own.1);
-                holdings.iter().any(|(own, says)| wanted(own) && says.holds())
-            });
-            if !is_excepted && !is_held {
-                allowed.masks.insert(mask.field.into());
-            }
-        }
-        if let Some(filter) = carried.filter.as_ref().filter(|own| Some(own.on) == operation) {
-            let keeps =
-                |element: &Json| Facts { element: Some(element), ..self.clone() }.says(&filter.keep).holds();
-            allowed.kept = Some(self.judge.ask.elements.iter().map(keeps).collect());
-        }
-    }
-
-    /// What was judged is what is forwarded: the tenant in its header, and defaults in their places.
-    fn take_for_granted(&self, allowed: &mut Allowed) {
-        if let (Acting::Named { .. }, Some(id)) = (self.judge.policy.acting, self.judge.tenant_id()) {
-            allowed.headers.insert("x-tenant".into(), id);
-        }
-        for index in self.judge.policy.declared() {
-            let fact = &FACTS[index];
-            let (source, name) = fact.name.split_once('.').unwrap();
-            if !matches!(source, "header" | "query") {
-                continue;
-            }
-            if let (Said::Absent, Read::Known(Val::Text(text))) = (self.said(fact), self.read(fact)) {
-                match source {
-                    "header" => drop(allowed.headers.insert(name.into(), text)),
-                    _ => allowed.query.push((name.into(), text)),
-                }
-            }
-        }
-    }
 }
 
 /// Every subset, the smaller ones first.
@@ -469,33 +375,6 @@ fn subsets(all: &[usize]) -> Vec<Vec<usize>> {
     }
     found.sort_by_key(Vec::len);
     found
-}
-
-/// Whether a body is an object, or nothing, that has no field but these. `/tags/*` are the elements of a field.
-fn has_only(body: &Json, only: &[&str]) -> bool {
-    let fits = |(name, value): (&String, &Json)| {
-        only.iter().any(|own| match own.strip_prefix('/').unwrap().split_once('/') {
-            None => own[1..] == **name,
-            Some((outer, _)) => outer == name && (value.is_array() || value.is_object()),
-        })
-    };
-    match body {
-        Json::Null => true,
-        Json::Object(members) => members.iter().all(fits),
-        _ => false,
-    }
-}
-
-/// A value as a header's.
-fn plain(value: &Val) -> Option<String> {
-    let text = match value {
-        Val::Text(text) => text.clone(),
-        Val::Bool(value) => value.to_string(),
-        Val::Int(value) => value.to_string(),
-        Val::Ip(value) => value.to_string(),
-        _ => return None,
-    };
-    text.chars().all(|c| c == '\t' || (' '..='~').contains(&c)).then_some(text)
 }
 
 pub(super) fn decoded(text: &str) -> String {

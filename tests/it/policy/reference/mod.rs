@@ -5,10 +5,12 @@
 //!
 //! `PROPTEST_CASES=20000` makes a longer run of it.
 
+mod carry;
 mod engine;
 mod evaluate;
 mod facts;
 mod generate;
+mod laws;
 mod model;
 mod obligations;
 mod value;
@@ -39,7 +41,7 @@ fn told(policy: &Policy, tenants: &[Tenant], ask: &Ask) -> String {
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(config(200))]
 
     #[test]
     fn the_compiled_rules_say_what_the_reference_says(
