@@ -210,10 +210,9 @@ impl Session {
 
     /// The client asks for what there is; not twice at a time.
     pub(super) fn begin_taking(&self) -> Option<Taking<'_>> {
-        let mut state = self.state();
-        let is_free = !state.is_taking;
-        state.is_taking = true;
-        is_free.then_some(Taking { session: self, is_answered: false })
+        let is_taking = std::mem::replace(&mut self.state().is_taking, true);
+        // Made only to be handed out, and not under the lock: one that is dropped takes the lock and gives the turn back.
+        if is_taking { None } else { Some(Taking { session: self, is_answered: false }) }
     }
 
     /// Whether the application is to be asked.

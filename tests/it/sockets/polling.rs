@@ -56,6 +56,30 @@ fn a_body_of_refused_packets_alone_is_answered_here_even_while_the_client_waits(
     assert_eq!(backend.packets().len(), 1);
 }
 
+/// The second once waited for a lock that its own thread held, and every worker that was asked so stood still for ever.
+#[test]
+fn a_second_poll_is_refused_and_takes_nothing_from_the_first() {
+    let backend = Backend::start();
+    let gateway = desk(&backend);
+    let mut session = connected(&gateway);
+    let mut waiting =
+        Polling { sid: session.sid.clone(), headers: session.headers.clone(), client: gateway.client() };
+    let asked = backend.heads().len();
+    let waits = thread::spawn(move || (waiting.get().text().to_owned(), waiting));
+    eventually("the poll waits at the backend", || backend.heads().len() == asked + 1);
+    for _ in 0..8 {
+        let mut second = gateway.client();
+        let headers: Vec<&str> = session.headers.iter().map(String::as_str).collect();
+        assert_eq!(second.request(&format!("GET {}", session.target()), &headers).status, 400);
+    }
+    backend.say("2");
+    let (told, mut waiting) = waits.join().unwrap();
+    assert_eq!(told, "2");
+    assert_eq!(backend.heads().len(), asked + 1, "{:?}", backend.heads());
+    backend.say("2");
+    assert_eq!((waiting.get().text(), session.post("3").text()), ("2", "ok"));
+}
+
 #[test]
 fn an_answer_of_the_gateways_own_can_be_read_by_the_page() {
     let backend = Backend::start();
