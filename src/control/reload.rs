@@ -110,6 +110,7 @@ pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loa
     let now = now();
     let snapshot = compiled.snapshot;
     metrics.config_applied(Trigger::Start, &sources.hash, now, &set::loaded(&snapshot));
+    metrics.grants_end(&set::ends(&snapshot));
     tracing::info!(
         rev = snapshot.revision,
         hash = short(&sources.hash),
@@ -228,7 +229,7 @@ impl Reloader {
         let now = now();
         let pending = pending_restart(&self.started, &snapshot.gateway);
         let status = Status::live(snapshot.revision, sources, now, pending);
-        let loaded = set::loaded(&snapshot);
+        let (loaded, ends) = (set::loaded(&snapshot), set::ends(&snapshot));
         self.live.publish(snapshot);
         let changed = status.files.iter().filter(|file| !before.files.contains(file)).count()
             + before.files.iter().filter(|(path, _)| !status.files.iter().any(|(p, _)| p == path)).count();
@@ -250,6 +251,7 @@ impl Reloader {
             );
         }
         self.metrics.config_applied(trigger, &status.hash, now, &loaded);
+        self.metrics.grants_end(&ends);
         self.machine.applied(status.hash.clone());
         self.board.show(status);
     }

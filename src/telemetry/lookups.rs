@@ -8,7 +8,8 @@ use prometheus::{Histogram, IntCounter};
 
 use super::family::{Family, Spec};
 use super::labels::NONE;
-use super::metrics::{Maker, Metrics, MetricsError, REQUEST_BUCKETS, SERIES_MAX};
+use super::metrics::{Maker, Metrics, MetricsError};
+use super::specs::{REQUEST_BUCKETS, SERIES_MAX};
 
 /// What moves for look-ups.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Every metric of the gateway: its name, its labels, and what moves it.
+//! Every metric of the gateway, and what moves it. What each is called and labelled by is in `specs`.
 //!
 //! Requests are counted through [`Metrics::observe`], which finds its series in a per-thread cache (`cache`).
 //! The rest is moved by whoever it happens to: `control` for reloads, `proxy` for connections.
@@ -15,6 +15,7 @@ use super::labels::Bounded;
 use super::lookups::LookUpSeries;
 use super::process::Process;
 use super::seats::SeatMetrics;
+use super::specs::*;
 use crate::outcome::{Ending, Outcome};
 use crate::request::Timestamp;
 use crate::seat::Seating;
@@ -42,6 +43,7 @@ pub struct Metrics {
     reload_successful: IntGauge,
     reload_timestamp: IntGauge,
     config_info: Family<IntGauge>,
+    grants_end: Family<IntGauge>,
     rules_loaded: Family<IntGauge>,
     jwks_keys: Family<IntGauge>,
     jwks_success: Family<IntGauge>,
@@ -150,6 +152,7 @@ impl Metrics {
             reload_successful: made.gauge(RELOAD_SUCCESSFUL)?,
             reload_timestamp: made.gauge(RELOAD_TIMESTAMP)?,
             config_info: made.family(CONFIG_INFO)?,
+            grants_end: made.family(GRANTS_END)?,
             rules_loaded: made.family(RULES_LOADED)?,
             jwks_keys: made.family(JWKS_KEYS)?,
             jwks_success: made.family(JWKS_SUCCESS)?,
@@ -249,6 +252,14 @@ impl Metrics {
             set(&self.rules_loaded, &[kind], i64::try_from(*number).unwrap_or(i64::MAX));
         }
         self.config_in_order(now);
+    }
+
+    /// When grants of the live rules end: by app, the day after which they do, and that day's end in UTC.
+    pub fn grants_end(&self, ends: &[(Arc<str>, String, i64)]) {
+        self.grants_end.retain(|_| false);
+        for (app, day, at) in ends.iter().take(GRANT_ENDS_MAX) {
+            set(&self.grants_end, &[app, day], *at);
+        }
     }
 
     /// What stands on disk is what is live: after an applied set, or after a broken one was taken back.
@@ -363,127 +374,5 @@ const TENANTS_MAX: usize = 200;
 const ROUTES_MAX: usize = 1_000;
 /// Names from `gateway.toml` and apps that have a label of their own.
 const CONFIGURED_MAX: usize = 200;
-/// Series of a metric whose labels multiply.
-pub(super) const SERIES_MAX: usize = 10_000;
-
-/// Buckets for whole requests and upstreams: 1 ms to 10 s.
-pub(super) const REQUEST_BUCKETS: &[f64] =
-    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// Buckets for decisions: 1 µs to 10 ms.
-const DECISION_BUCKETS: &[f64] = &[
-    0.000_001,
-    0.000_002_5,
-    0.000_005,
-    0.000_01,
-    0.000_025,
-    0.000_05,
-    0.000_1,
-    0.000_25,
-    0.000_5,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-];
-
-pub(super) const fn spec(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Spec {
-    Spec { name, help, labels, buckets: &[], most: SERIES_MAX }
-}
-
-const fn timed(spec: Spec, buckets: &'static [f64]) -> Spec {
-    Spec { buckets, ..spec }
-}
-
-const REQUESTS: Spec = spec(
-    "gatewarden_requests_total",
-    "Requests by proven tenant, app, route template, method and status.",
-    &["tenant", "app", "route", "method", "code"],
-);
-const TENANT_SECONDS: Spec = spec(
-    "gatewarden_tenant_request_seconds",
-    "Time that requests took, by proven tenant and app.",
-    &["tenant", "app"],
-);
-const REQUEST_DURATION: Spec = timed(
-    spec("gatewarden_request_duration_seconds", "Time from a request's head to its end.", &["route"]),
-    REQUEST_BUCKETS,
-);
-const DECISIONS: Spec = spec(
-    "gatewarden_decisions_total",
-    "What the rules decided, and why.",
-    &["tenant", "app", "effect", "reason"],
-);
-const DECISION_DURATION: Spec = timed(
-    spec(
-        "gatewarden_decision_duration_seconds",
-        "Time to read and decide a request, signature checks included.",
-        &[],
-    ),
-    DECISION_BUCKETS,
-);
-const AUTH_FAILURES: Spec = spec(
-    "gatewarden_auth_failures_total",
-    "Requests whose caller could not be identified, by the issuer that the token named.",
-    &["issuer", "reason"],
-);
-const UPSTREAM_REQUESTS: Spec = spec(
-    "gatewarden_upstream_requests_total",
-    "Requests sent to an upstream, by the status of its answer.",
-    &["upstream", "code"],
-);
-const UPSTREAM_DURATION: Spec = timed(
-    spec("gatewarden_upstream_duration_seconds", "Time to the head of an upstream's answer.", &["upstream"]),
-    REQUEST_BUCKETS,
-);
-const UPSTREAM_CONNECT_FAILURES: Spec = spec(
-    "gatewarden_upstream_connect_failures_total",
-    "Connections to an upstream's server that failed, by what stood in the way.",
-    &["upstream", "reason"],
-);
-const UPSTREAM_CUT_ANSWERS: Spec = spec(
-    "gatewarden_upstream_cut_answers_total",
-    "Answers that an upstream broke off, or let stall, after their status was sent on.",
-    &["upstream"],
-);
-const OVERFLOW: Spec = spec(
-    "gatewarden_label_overflow_total",
-    "Requests counted under _other because a label had too many values.",
-    &["label"],
-);
-const RELOADS: Spec =
-    spec("gatewarden_config_reloads_total", "Configurations that were read.", &["result", "trigger"]);
-const RELOAD_SUCCESSFUL: Spec =
-    spec("gatewarden_config_last_reload_successful", "Whether what stands on disk is live.", &[]);
-const RELOAD_TIMESTAMP: Spec = spec(
-    "gatewarden_config_last_reload_success_timestamp_seconds",
-    "When what stands on disk was last found in order.",
-    &[],
-);
-const CONFIG_INFO: Spec = spec("gatewarden_config_info", "The live configuration's hash.", &["hash"]);
-const RULES_LOADED: Spec =
-    spec("gatewarden_rules_loaded", "How much the live configuration holds.", &["kind"]);
-const BUILD_INFO: Spec = spec("gatewarden_build_info", "The version of this program.", &["version"]);
-const DEV_MODE: Spec = spec("gatewarden_dev_mode", "Whether this is the development mode.", &[]);
-const JWKS_KEYS: Spec = spec("gatewarden_jwks_keys", "Keys that an issuer has.", &["issuer"]);
-const JWKS_SUCCESS: Spec = spec(
-    "gatewarden_jwks_last_success_timestamp_seconds",
-    "When an issuer's keys were last fetched; 0 for never.",
-    &["issuer"],
-);
-const JWKS_FAILURES: Spec = spec(
-    "gatewarden_jwks_refresh_failures_total",
-    "Attempts to fetch an issuer's keys that failed.",
-    &["issuer"],
-);
-const SOCKETS: Spec = spec(
-    "gatewarden_sockets",
-    "Open sockets: WebSockets, and Socket.IO sessions over whatever transport.",
-    &["app"],
-);
-const CONNECTIONS: Spec = spec("gatewarden_connections", "Open client connections.", &[]);
-const CONNECTIONS_REFUSED: Spec = spec(
-    "gatewarden_connections_refused_total",
-    "Client connections that were closed unheard, by the limit that was reached.",
-    &["limit"],
-);
-const IN_FLIGHT: Spec = spec("gatewarden_requests_in_flight", "Requests that have not ended.", &[]);
+/// Most ends of grants that are shown: those that come first.
+const GRANT_ENDS_MAX: usize = 100;

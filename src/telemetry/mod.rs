@@ -10,6 +10,7 @@ pub mod log;
 mod lookups;
 mod metrics;
 mod process;
+mod specs;
 mod seats;
 #[cfg(test)]
 mod tests;

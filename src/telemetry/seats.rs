@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use prometheus::{IntCounter, IntGauge};
 
 use super::family::{Family, Spec};
-use super::metrics::{Maker, MetricsError, set, spec};
+use super::metrics::{Maker, MetricsError, set};
+use super::specs::spec;
 use crate::seat::{Over, Seating, Standing, Which};
 
 #[derive(Debug)]

@@ -71,3 +71,20 @@ pub(super) fn loaded(snapshot: &Snapshot) -> [(&'static str, usize); 6] {
         ("tenants", snapshot.directory.tenants().len()),
     ]
 }
+
+/// When grants of a snapshot end, soonest first: by app, the last day on which they hold, and that day's end in UTC.
+pub(super) fn ends(snapshot: &Snapshot) -> Vec<(Arc<str>, String, i64)> {
+    let end = |day: &jiff::civil::Date| {
+        let next = day.tomorrow().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(next.timestamp().as_second())
+    };
+    let mut ends: Vec<_> = snapshot
+        .apps
+        .iter()
+        .flat_map(|app| app.grants_end.iter().map(move |(day, _)| (app, day)))
+        .filter_map(|(app, day)| Some((app.name.clone(), day.to_string(), end(day)?)))
+        .collect();
+    ends.sort_by(|a, b| (a.2, &a.0).cmp(&(b.2, &b.0)));
+    ends.dedup();
+    ends
+}

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::authorize::{self, Event, Opening, Permit, Ruling, Upgrade};
 use crate::json::strict::{self, Strictness};
+use crate::lookup::Forgetting;
 use crate::outcome::Ending;
 use crate::policy::App;
 use crate::policy::socket::SocketRules;
@@ -219,11 +220,8 @@ impl Standing {
         let event = Event { app, name, payload };
         let ruling = authorize::event(&snapshot, &view, &caller, &event, now());
         let mut permit = settled(plane, &snapshot, &view, ruling).await?;
-        let stale = permit.take_forgets();
-        if !stale.is_empty() {
-            // When the app is done with an event isn't known; what is remembered goes at once.
-            plane.lookups().forget_all(&stale);
-        }
+        // When the app is done with an event nobody sees; what is remembered goes at once, and again later.
+        let _write = Forgetting::new(plane.lookups().clone(), permit.take_forgets());
         Ok(())
     }
 }
