@@ -9,6 +9,7 @@ mod carry;
 mod engine;
 mod evaluate;
 mod facts;
+mod found;
 mod generate;
 mod laws;
 mod model;
