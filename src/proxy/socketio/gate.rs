@@ -22,6 +22,18 @@ const BURST_S: u64 = 10;
 /// Longest answer to a ping.
 const PONG_MAX_BYTES: usize = 16;
 
+/// Whether this says again what a server said with a ping. It passes unjudged, so there must be no way to read a packet
+/// in it: some servers look for several in one message, by their lengths or by what stands between them.
+fn is_echo(data: &str) -> bool {
+    data.len() <= PONG_MAX_BYTES && data.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Whether this is bytes in base64, in which no packet can be read either.
+fn is_base64(text: &str) -> bool {
+    let digits = text.trim_end_matches('=');
+    digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_'))
+}
+
 /// What lets a client's packets through, one after the other.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -84,8 +96,8 @@ impl Gate {
         match engine::Packet::read(text) {
             // Boxed: a quiet socket has no room for it.
             Some(engine::Packet::Message(message)) => Box::pin(self.message(plane, standing, message)).await,
-            Some(engine::Packet::Bytes(_)) => self.attachment(),
-            Some(engine::Packet::Pong(data)) if data.len() <= PONG_MAX_BYTES => Ok(Verdict::Pass),
+            Some(engine::Packet::Bytes(text)) if is_base64(text) => self.attachment(),
+            Some(engine::Packet::Pong(data)) if is_echo(data) => Ok(Verdict::Pass),
             Some(engine::Packet::Close) => Ok(Verdict::Pass),
             _ => Err(End::of(Ended::PROTOCOL)),
         }
@@ -135,7 +147,7 @@ impl Gate {
             return Err(End::of(Ended::NOT_AUTHENTICATED));
         }
         match packet.kind {
-            Kind::Connect => connect(plane, standing, rules, &packet).await.map(Verdict::Replace),
+            Kind::Connect => connect(plane, standing, &rules, &packet).await.map(Verdict::Replace),
             Kind::Disconnect => Ok(Verdict::Pass),
             Kind::Ack if is_array(packet.data) => {
                 self.announced(&packet, Fate::Pass);
@@ -261,6 +273,18 @@ mod tests {
             let then = start + Duration::from_secs(s);
             assert!((0..10).all(|_| budget.spend(then)), "{s}");
             assert!(!budget.spend(then));
+        }
+    }
+
+    #[test]
+    fn what_passes_unjudged_holds_no_packet() {
+        assert!(is_echo("") && is_echo("probe") && is_echo("1"));
+        for smuggled in [":20042[\"boss\"]", "\u{1e}42[\"boss\"]", "1:42[\"a\"]", " ", "12345678901234567"] {
+            assert!(!is_echo(smuggled), "{smuggled:?}");
+        }
+        assert!(is_base64("") && is_base64("AQI=") && is_base64("-_+/"));
+        for smuggled in ["AA\u{1e}42[\"boss\"]", "4:42[\"boss\"]", "A=A", "\u{1}"] {
+            assert!(!is_base64(smuggled), "{smuggled:?}");
         }
     }
 

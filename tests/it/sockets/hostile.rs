@@ -49,6 +49,9 @@ fn a_packet_that_cant_be_read_ends_the_socket_and_reaches_nobody() {
         "bAAAA",
         "41[]",
         "3aaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        // One message to most servers, and several to those that look for lengths or separators.
+        "3\u{1e}42[\"a\"]",
+        "3:20042[\"a\"]",
     ] {
         let mut socket = connected(&gateway);
         let before = backend.packets().len();
