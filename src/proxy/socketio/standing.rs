@@ -32,7 +32,7 @@ const SILENCE_MAX_MS: u64 = 600_000;
 pub(in crate::proxy) struct Standing {
     app: Arc<str>,
     /// What the opening was judged by last; `None` where nothing but the opening is judged.
-    rules: Option<Arc<SocketRules>>,
+    rules: Option<Mutex<Arc<SocketRules>>>,
     head: Head,
     caller: Mutex<Option<Arc<VerifiedToken>>>,
     /// Whether each request carries the token itself.
@@ -88,7 +88,7 @@ impl Standing {
         let written = recorder.plane().lookups().written(&app);
         Ok(Self {
             app,
-            rules: opening.map(|opening| opening.rules.clone()),
+            rules: opening.map(|opening| Mutex::new(opening.rules.clone())),
             head: Head {
                 method: parts.method.clone(),
                 host: read_host(parts.version, &parts.uri, &parts.headers)?,
@@ -112,8 +112,22 @@ impl Standing {
         &self.app
     }
 
-    pub(super) fn rules(&self) -> Option<&SocketRules> {
-        self.rules.as_deref()
+    pub(super) fn rules(&self) -> Option<Arc<SocketRules>> {
+        let rules = self.rules.as_ref()?;
+        Some(rules.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Notes by what the opening was judged. A socket stays what it is: nobody would judge the events of one that was
+    /// a tunnel so far.
+    fn judged_by(&self, upgrade: &Upgrade) -> Result<(), Rejection> {
+        match (&self.rules, upgrade) {
+            (Some(rules), Upgrade::SocketIo(opening)) => {
+                *rules.lock().unwrap_or_else(PoisonError::into_inner) = opening.rules.clone();
+                Ok(())
+            }
+            (None, Upgrade::WebSocket) => Ok(()),
+            _ => Err(Rejection::Denied),
+        }
     }
 
     /// Who the caller is, if that was proven.
@@ -178,7 +192,9 @@ impl Standing {
         let settled = settled(plane, &snapshot, &view, ruling).await;
         self.revision.store(snapshot.revision, Ordering::Relaxed);
         self.written.store(written, Ordering::Relaxed);
-        settled.map(|permit| permit.upgrade().clone()).map_err(|refused| refused.rejection)
+        let upgrade = settled.map_err(|refused| refused.rejection)?.upgrade().clone();
+        self.judged_by(&upgrade)?;
+        Ok(upgrade)
     }
 
     /// Judges the opening for whoever a token proves.

@@ -73,13 +73,16 @@ fn a_socket_ends_when_its_opening_is_no_longer_permitted_and_events_are_judged_b
     let text = std::fs::read_to_string(files.path("gateway.toml")).unwrap();
     files.write("gateway.toml", &text.replace("jwks =", "algorithms = [\"EdDSA\"]\njwks ="));
     files.write("keys.json", &keys.jwks());
-    let rules = |agents: &str| {
-        let socket =
-            "[socket]\npath = \"/socket.io\"\n[resource.customers]\ntell = [\"EMIT a\"]\nask = [\"EMIT b\"]";
-        let rules = RULES.replace("[resource.customers]", socket);
+    let rules = |agents: &str, namespaces: &str| {
+        let socket = format!(
+            "[socket]\npath = \"/socket.io\"\nnamespaces = [{namespaces}]\n[resource.customers]\n\
+             tell = [\"EMIT a\"]\nask = [\"EMIT b\"]"
+        );
+        let rules = RULES.replace("[resource.customers]", &socket);
         rules.replace("view = [\"customers\"]", agents)
     };
-    files.write("rules/desk.toml", &rules("tell = [\"customers\"]"));
+    let (both, one) = (r#""/", "/side""#, r#""/""#);
+    files.write("rules/desk.toml", &rules("tell = [\"customers\"]", both));
     let gateway = Process::start(files);
     let exp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 300;
     let claims = json!({ "iss": "https://sso.example", "aud": "desk", "sub": "ada", "roles": ["agent"], "iat": exp - 300, "exp": exp });
@@ -100,14 +103,21 @@ fn a_socket_ends_when_its_opening_is_no_longer_permitted_and_events_are_judged_b
     assert!(socket.text().starts_with('0'));
     socket.say("40");
     assert_eq!(socket.text(), r#"40{"sid":"io"}"#);
-    let mut passes = |event: &str| {
+    let passes = |socket: &mut Socket, event: &str| {
         socket.say(&format!(r#"421["{event}"]"#));
         socket.text() == "431[true]"
     };
-    assert!(passes("a") && !passes("b"));
-    gateway.files.write("rules/desk.toml", &rules("ask = [\"customers\"]"));
-    eventually("the new rules hold on the open socket", || passes("b"));
-    assert!(!passes("a"));
-    gateway.files.write("rules/desk.toml", &rules("view = [\"customers\"]"));
+    assert!(passes(&mut socket, "a") && !passes(&mut socket, "b"));
+    gateway.files.write("rules/desk.toml", &rules("ask = [\"customers\"]", both));
+    eventually("the new rules hold on the open socket", || passes(&mut socket, "b"));
+    assert!(!passes(&mut socket, "a"));
+    let mut joins = || {
+        socket.say("40/side,");
+        socket.text() == r#"40/side,{"sid":"io"}"#
+    };
+    assert!(joins());
+    gateway.files.write("rules/desk.toml", &rules("ask = [\"customers\"]", one));
+    eventually("a namespace that is no longer declared is closed on the open socket", || !joins());
+    gateway.files.write("rules/desk.toml", &rules("view = [\"customers\"]", one));
     assert_eq!(socket.closed(), (4403, "no longer permitted".to_owned()));
 }
