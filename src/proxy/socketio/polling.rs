@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
 use super::gate::{End, Verdict};
-use super::session::{News, Session, Waiting};
+use super::session::{CLOSE, News, Session, Waiting};
 use super::sockets::Place;
 use super::standing::Standing;
 use super::watch::{Ended, drains};
@@ -29,8 +29,6 @@ use crate::upstream::{Answer, BodyLimits, Failure, Obstacle, Outgoing};
 
 /// What a server answers to a body of packets.
 const OK: &str = "ok";
-/// The Engine.IO packet that ends a session.
-const CLOSE: &str = "1";
 /// The Engine.IO packet that says nothing.
 const NOOP: &str = "6";
 /// Longest answer that is read here, before anyone knows who the client is.
@@ -97,7 +95,12 @@ pub(super) async fn take(
     };
     taking.is_answered = true;
     match news {
-        News::Own(payload) => Ok(session.respond(payload)),
+        News::Own(payload) => {
+            if session.has_ended() {
+                asking.client.plane.sockets.forget(session);
+            }
+            Ok(session.respond(payload))
+        }
         News::Upstream(answer) => {
             let response = (*answer)?;
             recorder.upstream_answered();

@@ -22,6 +22,8 @@ use crate::socket::handshake::Fault;
 use crate::token::TokenError;
 use crate::upstream::{Answer, Server};
 
+/// The Engine.IO packet that ends a session.
+pub(super) const CLOSE: &str = "1";
 /// Most that waits to be told to a client.
 const REPLIES_MAX_BYTES: usize = 64 * 1024;
 /// What is granted beyond the times that the application gives a client.
@@ -183,16 +185,23 @@ impl Session {
         self.news.notify_one();
     }
 
+    /// Whether it ended, and at most that is still to be told.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state().is_over
+    }
+
     /// The gate, for one body of packets; not while another one goes through.
     pub(super) fn gate(&self) -> Option<Held<'_>> {
-        let gate = Some(self.state().gate.take()?);
+        let mut state = self.state();
+        let gate = Some(if state.is_over { None } else { state.gate.take() }?);
+        drop(state);
         Some(Held { session: self, gate })
     }
 
     /// The gate and what is still to be told, for a WebSocket that goes on with the session.
     pub(super) fn move_on(&self) -> Option<(Box<Gate>, String)> {
         let mut state = self.state();
-        let gate = state.gate.take()?;
+        let gate = if state.is_over { None } else { state.gate.take() }?;
         Some((gate, std::mem::take(&mut state.replies)))
     }
 
@@ -238,13 +247,17 @@ impl Session {
         let mut state = self.state();
         state.seen = Instant::now();
         if !state.replies.is_empty() {
-            return Some(News::Own(std::mem::take(&mut state.replies)));
+            let mut payload = std::mem::take(&mut state.replies);
+            if state.is_over {
+                engine::append(&mut payload, CLOSE);
+            }
+            return Some(News::Own(payload));
         }
         match std::mem::replace(&mut state.poll, Poll::Idle) {
             Poll::Answered(answer) => Some(News::Upstream(answer)),
             other => {
                 state.poll = other;
-                state.is_over.then(|| News::Own("1".to_owned()))
+                state.is_over.then(|| News::Own(CLOSE.to_owned()))
             }
         }
     }

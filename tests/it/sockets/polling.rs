@@ -215,6 +215,18 @@ fn a_token_may_come_with_the_first_packet_of_a_session() {
     assert_eq!(session.post(r#"40{"token":"a.b.c"}"#).text(), "ok");
     let told = session.get();
     assert!(told.text().starts_with("44{\"message\":"), "{}", told.text());
+    assert!(told.text().ends_with("}\u{1e}1"), "{}", told.text());
+
+    // Who was refused may not try another token on the same session, told of its end or not.
+    let good = format!(r#"40{{"token":"{token}"}}"#);
+    assert_eq!((session.post(&good).status, session.get().status), (400, 400));
+    let mut session = Polling::open(&gateway, &[]);
+    assert_eq!(session.post(r#"40{"token":"a.b.c"}"#).text(), "ok");
+    assert_eq!(session.post(&good).status, 400);
+    let target = format!("{PATH}?EIO=4&transport=websocket&sid={}", session.sid);
+    let mut socket = Socket::open(&gateway, &target, &[]).unwrap();
+    socket.say("5");
+    assert_eq!(socket.closed().0, 1002);
 
     let mut session = Polling::open(&gateway, &[]);
     let before = backend.packets().len();
