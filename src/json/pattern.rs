@@ -42,6 +42,12 @@ impl Pattern {
         &self.segments
     }
 
+    /// The place that it begins with, up to where it may lead to several.
+    #[must_use]
+    pub fn before_any(&self) -> Self {
+        Self { segments: self.segments.iter().take_while(|own| **own != Segment::Any).cloned().collect() }
+    }
+
     /// The names in it, for whoever looks for a misspelt one.
     pub fn literal_segments(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {

@@ -100,12 +100,15 @@ pub(super) async fn carry_out(
         return Err(Rejection::AnswerWithheld);
     }
     let mut editor = Editor::new(edits);
+    // A list that isn't where the rules say may be anywhere else in the answer, whole. An error has none.
+    let is_list = parts.status.is_success();
     let (mut out, mut read) = (Vec::new(), 0_usize);
     while read <= HELD_BYTES {
         let Some(frame) = answer.frame().await else {
             // Nothing at all hides nothing.
             if read > 0 {
                 editor.finish().map_err(|_| Rejection::AnswerWithheld)?;
+                hold_to_lists(&editor, is_list)?;
             }
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(out.len()));
             let whole = Some(Bytes::from(out)).filter(|bytes| !bytes.is_empty());
@@ -115,9 +118,14 @@ pub(super) async fn carry_out(
         read = read.saturating_add(data.len());
         editor.feed(&data, &mut out).map_err(|_| Rejection::AnswerWithheld)?;
     }
+    hold_to_lists(&editor, is_list)?;
     let first = Some(Bytes::from(out)).filter(|bytes| !bytes.is_empty());
     let editing = Editing { first, answer, editor, is_over: false };
     Ok(Response::from_parts(parts, Passing::Edited(Box::new(editing))))
+}
+
+fn hold_to_lists(editor: &Editor, is_list: bool) -> Result<(), Rejection> {
+    if is_list && !editor.has_met_its_lists() { Err(Rejection::AnswerWithheld) } else { Ok(()) }
 }
 
 /// What was said of the application's answer isn't true of the edited one, which is this caller's alone.

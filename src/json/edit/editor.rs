@@ -28,6 +28,8 @@ pub struct Editor {
     edited: Vec<u8>,
     /// The beginning of a name that came in pieces.
     name: Vec<u8>,
+    /// Where arrays should be that are filtered, and nothing was so far.
+    missing: Vec<NodeId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,8 +106,10 @@ impl Editor {
     /// An editor of one document.
     #[must_use]
     pub fn new(edits: &Edits) -> Self {
+        let plan = Plan::new(edits);
         Self {
-            plan: Plan::new(edits),
+            missing: plan.landmarks(),
+            plan,
             state: State::Expect(Expect::Value),
             levels: Vec::new(),
             reached: vec![ROOT],
@@ -129,6 +133,12 @@ impl Editor {
             out.truncate(before);
         }
         result
+    }
+
+    /// Whether every array to be filtered was met so far: before that, nobody can say that what passes isn't the list.
+    #[must_use]
+    pub fn has_met_its_lists(&self) -> bool {
+        self.missing.is_empty()
     }
 
     /// The document ended; says whether it was whole.
@@ -289,6 +299,7 @@ impl Editor {
         if reached.is_empty() {
             return Ok(Vec::new());
         }
+        self.missing.retain(|landmark| !reached.contains(landmark));
         if self.plan.hides(reached) {
             self.pass(piece)?;
             self.target(piece).extend_from_slice(HIDDEN.as_bytes());

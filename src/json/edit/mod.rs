@@ -51,7 +51,8 @@ pub struct Edits {
 /// An array from which elements are dropped.
 #[derive(Clone)]
 pub struct Filter {
-    /// Where the array stands. Something else that stands there makes the document unreadable; nothing doesn't.
+    /// Where the array stands. Something else that stands there makes the document unreadable; nothing doesn't, but
+    /// [`Editor::has_met_its_lists`] tells.
     pub items: Pattern,
     /// Which of its elements stay. It sees an element as it came, with what will be hidden in it.
     pub keep: Keep,

@@ -23,6 +23,8 @@ struct Node {
     named: Vec<Named>,
     is_hidden: bool,
     filters: Vec<usize>,
+    /// A filter's array; where there may be many, what they all stand in.
+    is_landmark: bool,
 }
 
 struct Named {
@@ -45,6 +47,9 @@ impl Plan {
             plan.keeps.push(filter.keep.clone());
             if let Some(node) = plan.insert(&filter.items) {
                 node.filters.push(number);
+            }
+            if let Some(node) = plan.insert(&filter.items.before_any()) {
+                node.is_landmark = true;
             }
         }
         plan
@@ -117,6 +122,12 @@ impl Plan {
     pub(super) fn filters(&self, reached: &[NodeId]) -> Vec<usize> {
         let nodes = reached.iter().filter_map(|id| self.node(*id));
         nodes.flat_map(|node| node.filters.iter().copied()).collect()
+    }
+
+    /// Where the arrays are that are filtered.
+    pub(super) fn landmarks(&self) -> Vec<NodeId> {
+        let ids = (ROOT..).zip(&self.nodes).filter(|(_, node)| node.is_landmark);
+        ids.map(|(id, _)| id).collect()
     }
 
     /// Whether all these filters keep an element.

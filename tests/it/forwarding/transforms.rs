@@ -195,6 +195,36 @@ fn a_list_that_is_none_is_withheld() {
     gateway.counts("gatewarden_upstream_cut_answers_total", &["upstream=\"app\"", " 1"]);
 }
 
+/// The filter of a list that the application answers in another shape than the rules know must not be none.
+#[test]
+fn a_list_that_is_elsewhere_is_withheld() {
+    let long = format!("{{\"data\":[\"{}\"]}}", "x".repeat(128 * 1024));
+    for body in [
+        r#"[{"own":false,"x":"S3CRET"}]"#,
+        r#"{"data":[{"own":false}]}"#,
+        r#"{"page":{"items":[{"own":false}]}}"#,
+        r#"{}"#,
+        r#""S3CRET""#,
+        &long,
+    ] {
+        let response = get(&editing(&saying(json_answer(body)), &[], Some("/items")).start());
+        assert_eq!(response.status, 502, "{body:.80}");
+        assert!(!response.text().contains("S3CRET"), "{body:.80}");
+    }
+    for (items, body) in [
+        ("/items", r#"{"next":null,"Items":[]}"#),
+        ("/groups/*/items", r#"{"groups":[]}"#),
+        ("/groups/*/items", r#"{"groups":[{"items":[]}]}"#),
+        ("/*/items", r#"{}"#),
+        ("", r#"[]"#),
+    ] {
+        let response = get(&editing(&saying(json_answer(body)), &[], Some(items)).start());
+        assert_eq!((response.status, response.text()), (200, body), "{items}");
+    }
+    let answer = "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"error\":\"\"}";
+    assert_eq!(get(&editing(&saying(answer.into()), &[], Some("/items")).start()).status, 404);
+}
+
 #[test]
 fn errors_that_can_be_read_pass_edited() {
     for status in ["404 Not Found", "422 Unprocessable", "500 Oops"] {
