@@ -293,6 +293,45 @@ fn whoever_has_no_seat_is_reported_else() {
     assert_eq!(seatings[0].standing.now.tally.named_reported, 2, "each person once");
 }
 
+/// The role whose scope takes a seat comes first, and so it was taken to be the one that permits.
+#[test]
+fn a_role_more_never_costs_a_seat_that_the_others_spare() {
+    const RULES: &str = r#"
+app = "app"
+base = "/app"
+issuer = "test"
+roles = "token.roles"
+tenant = "default"
+[facts.token]
+roles = "set"
+tier = "string"
+[when]
+gold = "token.tier = 'gold'"
+[resource.leased]
+use = { seat = true, operations = ["GET /x", "GET /y"] }
+[resource.owned]
+use = ["GET /x"]
+[role.tenant]
+use = ["leased"]
+[role.owner]
+use = ["owned"]
+[role.member]
+use = ["owned if gold"]
+"#;
+    let upstream = Upstream::echo();
+    let gateway = Gateway::setup().upstream("app", &[upstream.address]).rules("app", RULES);
+    let gateway = gateway.tenant("seats = { named = 0, over = \"refuse\" }").start();
+    let ask = |path: &str, roles: &[&str]| {
+        gateway.request(&format!("GET /app/{path}"), &[&gateway.token_of("ada", roles)]).status
+    };
+    assert_eq!(ask("x", &["owner"]), 200);
+    assert_eq!(ask("x", &["owner", "tenant"]), 200, "a role more takes nothing away");
+    assert_eq!(ask("x", &["tenant"]), 403);
+    assert_eq!(ask("x", &["member", "tenant"]), 403, "a grant that doesn't hold spares nothing");
+    assert_eq!(ask("y", &["owner", "tenant"]), 403);
+    assert!(used(&gateway).iter().all(|own| *own == (0, 0)), "{:?}", used(&gateway));
+}
+
 #[test]
 fn many_at_once_are_given_no_more_seats_than_there_are() {
     let (_upstream, gateway) = with_seats("seats = { named = 5, concurrent = 3, over = \"refuse\" }");
