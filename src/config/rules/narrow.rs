@@ -3,9 +3,11 @@
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, code};
 use super::super::raw::{Entry, Fields, Table, Text};
+use super::lookups::LookUpDraft;
 use super::obligations::operation;
-use super::reach::Reach;
+use super::reach::{self, Reach};
 use super::{Draft, OperationDraft};
+use crate::fact::Source;
 use crate::policy::obligation::Narrow;
 use crate::policy::{Condition, Leaf, Operand, Operator, TenantRule};
 use crate::route::Verb;
@@ -153,7 +155,9 @@ pub(super) fn check(draft: &Draft<'_>, table: &Table, diagnostics: &mut Diagnost
             if !operation.obligations.narrows.iter().any(|own| own.condition == condition) {
                 continue;
             }
-            let uses = uses(draft, operation, condition);
+            let rules = rules(draft, operation);
+            check_read(draft, (operation, &rules), key, diagnostics);
+            let uses = uses(draft, &rules, condition);
             let diagnostic = if uses.negated {
                 Diagnostic::error(
                     code::OBLIGATION,
@@ -172,8 +176,46 @@ pub(super) fn check(draft: &Draft<'_>, table: &Table, diagnostics: &mut Diagnost
     }
 }
 
-/// How the requirements and grants of an operation use a condition.
-fn uses(draft: &Draft<'_>, operation: &OperationDraft, condition: usize) -> Uses {
+/// What a rule reads of the query is what the app is given: it passes, and isn't set by the gateway beside.
+fn check_read(
+    draft: &Draft<'_>,
+    (operation, rules): (&OperationDraft, &[usize]),
+    key: Text<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut read: Vec<usize> = rules.iter().flat_map(|rule| reach::facts(draft, *rule)).collect();
+    if let Some(TenantRule::From { sources, .. }) = &draft.tenant {
+        read.extend(sources);
+    }
+    let mut at = 0;
+    while let Some(fact) = read.get(at).and_then(|fact| draft.facts.get(*fact)) {
+        at += 1;
+        let look_up = match fact.source {
+            Source::LookUp { look_up, .. } => draft.look_ups.get(look_up),
+            _ => None,
+        };
+        let more: Vec<usize> = look_up.into_iter().flat_map(LookUpDraft::placeholders).collect();
+        read.extend(more.iter().filter(|own| !read.contains(own)).copied().collect::<Vec<_>>());
+    }
+    for (index, fact) in draft.facts.iter().enumerate() {
+        let Source::Query(name) = &fact.source else { continue };
+        let is_read = read.contains(&index);
+        let narrows = &operation.obligations.narrows;
+        let is_set = narrows.iter().any(|own| own.query.eq_ignore_ascii_case(name));
+        let passes = narrows.iter().all(|own| own.pass.contains(name));
+        let why = if is_set && (is_read || fact.default.is_some()) {
+            format!("`{}` is read here, and what the app is given is set by the gateway", fact.name)
+        } else if is_read && !passes {
+            format!("`{}` is read here, but doesn't `pass`: the app would not be given it", fact.name)
+        } else {
+            continue;
+        };
+        diagnostics.push(Diagnostic::error(code::OBLIGATION, why).at(key.inner(), "narrowed here"));
+    }
+}
+
+/// The conditions of the requirements and grants of an operation.
+fn rules(draft: &Draft<'_>, operation: &OperationDraft) -> Vec<usize> {
     let proven_by = match &draft.tenant {
         Some(TenantRule::From { proven_by, .. }) => *proven_by,
         _ => None,
@@ -186,9 +228,14 @@ fn uses(draft: &Draft<'_>, operation: &OperationDraft, condition: usize) -> Uses
     rules.extend(granted.flat_map(|grant| grant.conditions.iter().copied()));
     rules.sort_unstable();
     rules.dedup();
+    rules
+}
+
+/// How these rules use a condition.
+fn uses(draft: &Draft<'_>, rules: &[usize], condition: usize) -> Uses {
     let mut uses = Uses::default();
     for rule in rules {
-        visit(draft, &Condition::Named(rule), (condition, false), &mut uses);
+        visit(draft, &Condition::Named(*rule), (condition, false), &mut uses);
     }
     uses
 }

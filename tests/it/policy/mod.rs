@@ -1,6 +1,7 @@
 //! The rules as they are shipped: what they decide, and what is told of mistakes in them. Everything here goes through
 //! the same `authorize` as a request; no socket is opened.
 
+mod edges;
 mod mistakes;
 mod prefixes;
 mod properties;

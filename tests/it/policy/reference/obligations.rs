@@ -29,7 +29,7 @@ pub(super) struct Narrow {
 
 /// What a narrowing sets and lets pass; those of one list differ in the key alone.
 pub(super) const NARROW_KEYS: [&str; 2] = ["owner", "team"];
-pub(super) const NARROW_PASS: [&str; 2] = ["n", "more"];
+pub(super) const NARROW_PASS: [&str; 2] = ["n", "view"];
 
 #[derive(Clone, Debug)]
 pub(super) struct Filter {

@@ -1,0 +1,165 @@
+//! Corners of what an allow carries along: each of these once let something through that the rules meant to hold back.
+
+use std::sync::Arc;
+
+use gatewarden::authorize::{Permit, Ruling, Supposed, suppose};
+use gatewarden::config::{Carried, Sources, compile};
+use gatewarden::policy::Known;
+use gatewarden::request::{CanonicalPath, Host, Query, RequestView};
+use gatewarden::token::{IssuerKind, VerifiedToken};
+use http::{HeaderMap, Method};
+use serde_json::{Value, json};
+
+use super::{GATEWAY, compiled, file, rendered};
+
+const TENANTS: &str = "[tenant.acme]\nids = [\"acme\"]\napps = [\"calls\"]\n";
+
+const CALLS: &str = r#"app = "calls"
+base = "/calls"
+issuer = "keycloak"
+roles = "token.roles"
+tenant = { from = ["query.customer", "token.tenant"], proven-by = "mine" }
+isolation = "upstream"
+[facts.token]
+roles = "set"
+sub = "string"
+tenant = "string"
+[facts.query]
+customer = "string"
+scope = "string"
+limit = { type = "int", default = 50 }
+[facts.header]
+x-view = { type = "string", default = "'own'" }
+[facts.tenant]
+ids = "set"
+[facts.call]
+get = "/calls/{path.call}"
+ttl = "30s"
+creator = { at = "/creator", type = "string" }
+locked = { at = "/state/locked", type = "bool", default = false }
+[when]
+mine = "token.tenant in tenant.ids"
+own = "call.creator = token.sub"
+open = "call.locked = false"
+few = "query.limit <= 100"
+team = "query.scope in ['team']"
+[require]
+mine = "mine"
+[narrow.own]
+"GET /calls" = { query = "creator", pass = ["customer", "limit"] }
+[filter]
+"GET /open" = { items = "/items", as = "call", keep = "open" }
+[body]
+"POST /calls" = { only = ["/to"] }
+[inject]
+"X-View" = "header.x-view"
+[resource.calls]
+list = ["GET /calls"]
+view = ["GET /calls/{call}"]
+open = ["GET /open"]
+make = ["POST /calls"]
+[role.user]
+only = "mine"
+list = ["calls if own, few"]
+view = ["calls if open"]
+open = ["calls"]
+"#;
+
+const DESK: &str = r#"app = "desk"
+base = "/calls"
+owns = ["/desk"]
+issuer = "keycloak"
+roles = "token.desk"
+tenant = "acme"
+[facts.token]
+desk = "set"
+[resource.calls]
+make = ["POST /calls"]
+[role.agent]
+make = ["calls"]
+"#;
+
+fn set(rules: &[&str]) -> Sources {
+    let mut files = vec![file("gateway.toml", GATEWAY)];
+    let tenants = match rules {
+        [_] => TENANTS.to_owned(),
+        _ => TENANTS.replace("[\"calls\"]", "[\"calls\", \"desk\"]"),
+    };
+    files.push(file("rules/tenants.toml", &tenants));
+    files.extend(rules.iter().zip(0..).map(|(text, at)| file(&format!("rules/{at}.toml"), text)));
+    Sources { files, hash: "test".into() }
+}
+
+fn ask(sources: &Sources, line: &str, headers: &[(&'static str, &'static str)], known: Known) -> Ruling {
+    let Value::Object(claims) = json!({"sub": "ada", "tenant": "acme", "roles": ["user"], "desk": ["agent"]})
+    else {
+        panic!("claims are an object")
+    };
+    let (method, target) = line.split_once(' ').unwrap();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let headers: HeaderMap =
+        headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+    let view = RequestView {
+        method: &Method::from_bytes(method.as_bytes()).unwrap(),
+        host: &Host::parse("any.example").unwrap(),
+        path: &CanonicalPath::parse(path).unwrap(),
+        query: Query::parse(query).unwrap(),
+        headers: &headers,
+        client: [192, 0, 2, 1].into(),
+    };
+    let caller = VerifiedToken::hypothetical("keycloak".into(), IssuerKind::Keycloak, claims);
+    let supposed = Supposed { known, ..Supposed::default() };
+    suppose(&compiled(sources), &view, Some(Arc::new(caller)), supposed)
+}
+
+#[track_caller]
+fn permitted(ruling: Ruling) -> Permit {
+    match ruling {
+        Ruling::Permit(permit, _) => permit,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn mistake(rules: &str, told: &str) {
+    let sources = set(&[rules]);
+    let Err(diagnostics) = compile(&sources, Carried::nothing()) else { panic!("{told}: loads") };
+    let out = rendered(&diagnostics, &sources);
+    assert!(out.contains(told), "{told} not in\n{out}");
+}
+
+#[test]
+fn a_narrowed_list_is_asked_for_its_own_alone() {
+    let sources = set(&[CALLS]);
+    for (query, target) in [
+        ("", "/calls/calls?creator=ada&limit=50"),
+        ("?creator=eve", "/calls/calls?creator=ada&limit=50"),
+        ("?limit=7&customer=acme", "/calls/calls?limit=7&customer=acme&creator=ada"),
+        ("?limit=7&%63reator=eve&Creator=eve&creator[]=eve&a=b", "/calls/calls?limit=7&creator=ada"),
+        ("?limit=7&cre%61tor=eve&+creator=eve&creator%00=e", "refused"),
+        ("?limit=7;creator=eve", "refused"),
+    ] {
+        match ask(&sources, &format!("GET /calls/calls{query}"), &[], Known::default()) {
+            Ruling::Permit(permit, _) => assert_eq!(permit.target(), target, "{query}"),
+            Ruling::Refuse(..) => assert_eq!("refused", target, "{query}"),
+            Ruling::Ask(_) => panic!("{query}"),
+        }
+    }
+}
+
+/// The app judged one thing and was given another: a limit, or whose list it is, was judged and then left out.
+#[test]
+fn what_a_rule_reads_of_a_narrowed_query_passes() {
+    let without = |keys: &str| CALLS.replace("pass = [\"customer\", \"limit\"]", keys);
+    mistake(&without("pass = [\"limit\"]"), "`query.customer` is read here, but doesn't `pass`");
+    mistake(&without("pass = [\"customer\"]"), "`query.limit` is read here, but doesn't `pass`");
+    let team = CALLS.replace("calls if own, few", "calls if own, few, team");
+    mistake(&team, "`query.scope` is read here, but doesn't `pass`");
+}
+
+/// Beside the filter the app was given a second `creator`: the default of a fact that was left out.
+#[test]
+fn no_default_stands_beside_the_filter() {
+    let doubled = CALLS.replace("scope = \"string\"", "creator = { type = \"string\", default = \"'all'\" }");
+    mistake(&doubled.replace("team = \"query.scope", "team = \"query.creator"), "is set by the gateway");
+}
