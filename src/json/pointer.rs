@@ -55,21 +55,30 @@ impl Pointer {
     }
 
     /// What stands there, for a document that the reader behind us may read without regard to case: a member that is
-    /// meant for all but its case is refused, so that it can't pass for an absent one here and be read there.
+    /// meant for all but its case is refused, so that it can't pass for an absent one here and be read there. A place in
+    /// what has no places, such as text where an object should be, is refused too: nothing is absent from it.
     pub fn read<'v>(&self, document: &'v Value) -> Result<Option<&'v Value>, Ambiguous> {
         let mut value = document;
-        for segment in self.segments() {
+        for (depth, segment) in self.segments().enumerate() {
             match step(value, segment) {
                 Some(inner) => value = inner,
-                None => {
-                    let folded = caseless(segment);
-                    let mut names = value.as_object().into_iter().flat_map(|members| members.keys());
-                    let is_there = names.any(|name| caseless(name) == folded);
-                    return if is_there { Err(Ambiguous) } else { Ok(None) };
-                }
+                None => return if lacks(value, segment, depth) { Ok(None) } else { Err(Ambiguous) },
             }
         }
         Ok(Some(value))
+    }
+}
+
+/// Whether a value could have something at a segment, and hasn't. A document that is `null` is none at all.
+fn lacks(value: &Value, segment: &str, depth: usize) -> bool {
+    match value {
+        Value::Object(members) => {
+            let folded = caseless(segment);
+            !members.keys().any(|name| caseless(name) == folded)
+        }
+        Value::Array(_) => index(segment).is_some(),
+        Value::Null => depth > 0,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 
@@ -164,8 +173,21 @@ mod tests {
         assert_eq!(pointer("/role").read(&document), Err(Ambiguous));
         assert_eq!(pointer("/user/straße").read(&document), Err(Ambiguous));
         assert_eq!(pointer("/other").read(&document), Ok(None));
-        assert_eq!(pointer("/plain/role").read(&document), Ok(None));
         assert_eq!(pointer("/role").find(&document), None);
+    }
+
+    #[test]
+    fn nothing_is_absent_from_what_has_no_members() {
+        let document = json!({"plain": "x", "none": null, "list": [1], "flag": false});
+        for text in ["/plain/role", "/flag/role", "/list/role", "/list/0/role"] {
+            assert_eq!(pointer(text).read(&document), Err(Ambiguous), "{text}");
+        }
+        for text in ["/none/role", "/none/role/name", "/list/7", "/other/role"] {
+            assert_eq!(pointer(text).read(&document), Ok(None), "{text}");
+        }
+        for document in [json!(null), json!("x"), json!(["x"]), json!(7)] {
+            assert_eq!(pointer("/role").read(&document), Err(Ambiguous), "{document}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gatewarden::authorize::{Permit, Ruling, Supposed, suppose};
 use gatewarden::config::{Carried, Sources, compile};
 use gatewarden::policy::Known;
+use gatewarden::policy::lookup::LookedUp;
 use gatewarden::request::{CanonicalPath, Host, Query, RequestView};
 use gatewarden::token::{IssuerKind, VerifiedToken};
 use http::{HeaderMap, Method};
@@ -162,4 +163,33 @@ fn what_a_rule_reads_of_a_narrowed_query_passes() {
 fn no_default_stands_beside_the_filter() {
     let doubled = CALLS.replace("scope = \"string\"", "creator = { type = \"string\", default = \"'all'\" }");
     mistake(&doubled.replace("team = \"query.scope", "team = \"query.creator"), "is set by the gateway");
+}
+
+/// A default stood for a member of an answer that had no members at all.
+#[test]
+fn an_answer_of_another_shape_has_no_defaults() {
+    let sources = set(&[CALLS]);
+    for (answer, is_open) in [
+        (json!({"creator": "eve"}), true),
+        (json!({"state": {}}), true),
+        (json!({"state": null}), true),
+        (json!({"state": {"locked": null}}), true),
+        (json!({"state": {"locked": true}}), false),
+        (json!({"state": {"locked": "no"}}), false),
+        (json!({"state": {"Locked": true}}), false),
+        (json!({"State": {"locked": true}}), false),
+        (json!({"state": "locked"}), false),
+        (json!({"state": ["locked"]}), false),
+        (json!(["locked"]), false),
+        (json!("locked"), false),
+        (json!(null), false),
+    ] {
+        let mut known = Known::default();
+        known.learn(0, 0, LookedUp::Found(Arc::new(answer.clone())));
+        let ruling = ask(&sources, "GET /calls/calls/7", &[], known);
+        assert_eq!(matches!(ruling, Ruling::Permit(..)), is_open, "{answer}");
+        let permit = permitted(ask(&sources, "GET /calls/open", &[], Known::default()));
+        let edits = permit.edits().unwrap();
+        assert_eq!((edits.filters[0].keep)(&answer), is_open, "as an element: {answer}");
+    }
 }
