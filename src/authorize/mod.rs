@@ -15,6 +15,8 @@ mod permit;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::HeaderName;
+
 pub use self::ask::{Answer, Pending, Question};
 pub use self::carried::{Opening, Upgrade};
 pub use self::evidence::{Effect, Evidence, Judged, Verdict};
@@ -247,7 +249,8 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, mut course: Course) -> 
         };
         let case = Case { snapshot, request, at: *at, app, operation, now: course.now };
         match case.judge(&course.shown, &mut course.known, &mut evidence) {
-            Step::Permit(permit) => {
+            Step::Permit(mut permit) => {
+                permit.hide(injected_by_others(snapshot, *at, claims));
                 evidence.knows(course.known);
                 return Judgement::Permit(*permit, evidence);
             }
@@ -294,6 +297,18 @@ fn read_twice(snapshot: &Snapshot, request: &RequestView<'_>, claims: &[Operatio
         };
         Some(Judgement::Refuse(Rejection::Malformed(why), evidence))
     })
+}
+
+/// The headers that the apps which share a route are given by proven facts alone: under another app, which proves none of
+/// them, the client's own are nobody's word.
+fn injected_by_others<'s>(
+    snapshot: &'s Snapshot,
+    own: OperationRef,
+    claims: &'s [OperationRef],
+) -> impl Iterator<Item = &'s HeaderName> {
+    let others = claims.iter().filter(move |other| other.app != own.app);
+    let apps = others.filter_map(|other| snapshot.operation(*other)).map(|(app, _)| app);
+    apps.flat_map(|app| &app.injects).map(|inject| &inject.header)
 }
 
 /// How far a request came before it was refused.

@@ -79,6 +79,13 @@ impl Permit {
         &self.removed
     }
 
+    /// Keeps the client's own headers of these names from the app, but for those that the decision supplies.
+    pub(super) fn hide<'n>(&mut self, names: impl Iterator<Item = &'n HeaderName>) {
+        let is_supplied = |name: &HeaderName| self.supplied.iter().any(|(own, _)| own == name);
+        let hidden: Vec<_> = names.filter(|name| !is_supplied(name)).cloned().collect();
+        self.removed.extend(hidden);
+    }
+
     /// What is done to the answer, if anything.
     #[must_use]
     pub fn edits(&self) -> Option<&Arc<Edits>> {

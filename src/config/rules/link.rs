@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::super::tenants::{Members, Setting};
-use super::{Context, Draft, OperationDraft, Reached};
+use super::{Context, Draft, OperationDraft, Reached, shared};
 use crate::analysis::guard;
 use crate::fact::{Fact, Source, Type};
 use crate::plumbing::{Place, UpstreamConfig};
@@ -24,7 +24,7 @@ pub(in super::super) fn link(
     check_owners(&drafts, diagnostics);
     check_templates(&drafts, diagnostics);
     check_shared_routes(&drafts, diagnostics);
-    tell_shared_routes(&drafts, diagnostics);
+    shared::tell(&drafts, diagnostics);
     let places = places(context.upstreams);
     let mut builder = RouteTableBuilder::default();
     let mut apps = Vec::new();
@@ -106,7 +106,8 @@ fn literals(prefix: &str) -> Vec<Box<str>> {
     prefix.split('/').filter(|part| !part.is_empty()).map(Into::into).collect()
 }
 
-fn owns(draft: &Draft<'_>, template: &Template, hosts: &[Box<str>]) -> bool {
+/// Whether an app owns what is under a template, on these hosts.
+pub(super) fn owns(draft: &Draft<'_>, template: &Template, hosts: &[Box<str>]) -> bool {
     draft.owns.iter().any(|(place, _)| {
         let host_fits = match &place.host {
             None => true,
@@ -194,30 +195,6 @@ fn check_shared_routes(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
                     .at(operation.span, "some of these paths")
                     .also(theirs.span, "are some of these")
                     .help("apps share whole templates only, written alike in both files"),
-            );
-        }
-    }
-}
-
-/// What two apps claim is judged under each, and one allow suffices: whoever reads one of the files is told.
-fn tell_shared_routes(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
-    for draft in drafts {
-        for owner in drafts.iter().filter(|other| other.name != draft.name) {
-            let shared = draft.operations.iter().filter(|own| {
-                owns(owner, &own.template, &draft.hosts)
-                    && owner.by_route.contains_key(&(own.verb, own.template.to_string()))
-            });
-            let names: Vec<String> = shared.map(|own| format!("{} {}", own.verb, own.template)).collect();
-            if names.is_empty() {
-                continue;
-            }
-            let listed = super::requirements::listed(&names);
-            let message = format!("`{}` and `{}` both permit {listed}", owner.name, draft.name);
-            diagnostics.push(
-                Diagnostic::note(code::SHARED_ROUTES, message)
-                    .at(draft.name_span, "permits what it doesn't own")
-                    .also(owner.name_span, "the owner")
-                    .help("such a request is judged by both files, and one allow suffices"),
             );
         }
     }

@@ -18,6 +18,7 @@ mod reach;
 mod requirements;
 mod resources;
 mod roles;
+mod shared;
 mod socket;
 mod until;
 

@@ -193,3 +193,15 @@ fn an_answer_of_another_shape_has_no_defaults() {
         assert_eq!((edits.filters[0].keep)(&answer), is_open, "as an element: {answer}");
     }
 }
+
+/// Who was let in by the other app's file could tell the owner of the route any view.
+#[test]
+fn a_header_that_the_owner_proves_is_no_clients_under_another_app() {
+    let calls = CALLS.replacen("issuer", "shared-with = [\"desk\"]\nissuer", 1);
+    let sources = set(&[&calls, DESK]);
+    let permit = permitted(ask(&sources, "POST /calls/calls", &[("x-view", "all")], Known::default()));
+    assert_eq!(permit.identity().unwrap().permission, "calls#make");
+    assert_eq!(permit.removed(), ["x-view"]);
+    let told = rendered(&compile(&sources, Carried::nothing()).unwrap().remarks, &sources);
+    assert!(told.contains("permits `POST /calls/calls` without the [body] of `calls`"), "{told}");
+}
