@@ -13,7 +13,7 @@ use super::gate::{End, Verdict};
 use super::session::{CLOSE, News, Session, Waiting};
 use super::sockets::Place;
 use super::standing::Standing;
-use super::watch::{Ended, drains};
+use super::watch::{Ended, supervise};
 use crate::authorize::{Opening, Permit};
 use crate::headers::Origin;
 use crate::proxy::answering::Received;
@@ -79,16 +79,19 @@ pub(super) async fn take(
     if session.wants_asking() {
         ask(asking, session, ready(permit, (outbound.parts, outbound.origin), Outgoing::Empty, recorder)?);
     }
-    let mut phase = asking.client.phase.clone();
+    let mut over = Box::pin(supervise(asking.client, &session.standing));
     let news = loop {
         if let Some(news) = session.news() {
             break news;
         }
         tokio::select! {
             biased;
-            () = drains(&mut phase) => {
+            ended = &mut over => {
                 asking.client.plane.sockets.forget(session);
-                break News::Own(CLOSE.to_owned());
+                match ended {
+                    Ended::DRAINING => break News::Own(CLOSE.to_owned()),
+                    ended => return Err(ended.rejection()),
+                }
             }
             () = session.news.notified() => {}
         }
@@ -104,6 +107,7 @@ pub(super) async fn take(
         News::Upstream(answer) => {
             let response = (*answer)?;
             recorder.upstream_answered();
+            session.standing.heard();
             if response.status() != StatusCode::OK {
                 asking.client.plane.sockets.forget(session);
                 return Ok(response.map(Passing::AsItComes));

@@ -16,6 +16,7 @@ use crate::proxy::server::Phase;
 use crate::rejection::Rejection;
 use crate::request::Timestamp;
 use crate::socket::handshake::Fault;
+use crate::token::TokenError;
 
 /// How long a client may take to say who it is.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +47,7 @@ impl Ended {
     pub(super) fn rejection(self) -> Rejection {
         match self {
             Self::NOT_AUTHENTICATED => Rejection::CredentialMissing,
+            Self::EXPIRED => Rejection::Token(TokenError::Expired),
             Self::NOT_PERMITTED => Rejection::Denied,
             Self::UNANSWERED => Rejection::Unanswered,
             _ => Rejection::Socket(Fault::Request),
@@ -83,7 +85,8 @@ pub(in crate::proxy) async fn supervise(client: &Arc<Client>, standing: &Standin
             _ = written.changed() => {}
             () = standing.changed.notified() => {}
             () = tokio::time::sleep(due.0) => {
-                if let Some(ended) = due.1 {
+                // Looked at again: a session that polls is waited for by several, and one alone hears of a newer token.
+                if let (Duration::ZERO, Some(ended)) = self::due(plane, standing) {
                     return ended;
                 }
             }
@@ -92,7 +95,7 @@ pub(in crate::proxy) async fn supervise(client: &Arc<Client>, standing: &Standin
 }
 
 /// Waits until the gateway drains.
-pub(super) async fn drains(phase: &mut Receiver<Phase>) {
+async fn drains(phase: &mut Receiver<Phase>) {
     // A sender that is gone is a gateway that ends.
     let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
 }

@@ -20,7 +20,11 @@ fn a_socket_ends_with_its_token() {
     let started = Instant::now();
     let mut socket = Socket::connected(&gateway, &[&short]);
     let mut session = Polling::connected(&gateway, &[&short]);
+    let mut waiting = Polling::connected(&gateway, &[&short]);
+    // Its poll waits at the backend, for longer than the token is good.
+    let waits = std::thread::spawn(move || waiting.get().status);
     assert_eq!(socket.closed(), (4401, "token expired".to_owned()));
+    assert_eq!(waits.join().unwrap(), 401);
     assert!(started.elapsed() >= Duration::from_millis(1900), "{:?}", started.elapsed());
     eventually("the session ends too", || session.post("3").status == 401);
     eventually("the backend is told", || backend.packets().contains(&"closed".to_owned()));
