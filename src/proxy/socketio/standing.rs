@@ -220,16 +220,17 @@ impl Standing {
         first: Option<&str>,
     ) -> Result<(), Refused> {
         let snapshot = plane.load();
-        let path = CanonicalPath::parse(&self.head.path).map_err(unrecorded)?;
-        let view = self.head.view(&path).map_err(unrecorded)?;
+        let unjudged = |rejection: Rejection| unjudged(plane, &snapshot, rejection);
+        let path = CanonicalPath::parse(&self.head.path).map_err(|why| unjudged(why.into()))?;
+        let view = self.head.view(&path).map_err(|why| unjudged(why.into()))?;
         let app = snapshot.apps.iter().position(|app| app.name == self.app);
-        let app = app.ok_or(Rejection::NoRoute).map_err(unrecorded)?;
-        let caller = self.caller().ok_or(Rejection::CredentialMissing).map_err(unrecorded)?;
+        let app = app.ok_or(Rejection::NoRoute).map_err(unjudged)?;
+        let caller = self.caller().ok_or(Rejection::CredentialMissing).map_err(unjudged)?;
         let reads = snapshot.apps.get(app).is_some_and(App::reads_body);
         let payload = match first.filter(|_| reads) {
             Some(first) => {
                 let read = strict::read(first.as_bytes(), Strictness::BODY);
-                Some(Arc::new(read.map_err(|_| unrecorded(Malformed::Body))?))
+                Some(Arc::new(read.map_err(|_| unjudged(Malformed::Body.into()))?))
             }
             None => None,
         };
@@ -288,7 +289,11 @@ async fn settled(
     }
 }
 
-/// A refusal of something that no rule was asked about.
-fn unrecorded(rejection: impl Into<Rejection>) -> Refused {
-    Refused { rejection: rejection.into(), id: HeaderValue::from_static("none") }
+/// A refusal of something that no rule was asked about, recorded like any other.
+fn unjudged(plane: &Arc<Plane>, snapshot: &Snapshot, rejection: Rejection) -> Refused {
+    let mut recorder = Recorder::of_event(plane.enter(snapshot.gateway.limits.requests));
+    recorder.judged_by(snapshot.revision);
+    recorder.responded(rejection.status());
+    recorder.ended(Ending::Own(rejection.reason()));
+    Refused { id: recorder.request_id().clone(), rejection }
 }

@@ -29,6 +29,41 @@ fn an_allowed_event_passes_byte_for_byte() {
     gateway.counts("gatewarden_sockets", &["app=\"app\"", " 1"]);
 }
 
+/// Those that can be read in two ways once had no id, and were never counted.
+#[test]
+fn an_event_is_judged_by_its_first_argument_and_one_that_cant_be_read_is_recorded_too() {
+    let backend = Backend::start();
+    let rules = "app = \"app\"\nowns = [\"/app\"]\nissuer = \"test\"\nroles = \"token.roles\"\ntenant = \"default\"\n\
+         [facts.token]\nroles = \"set\"\n[facts.body]\nroom = { at = \"/room\", type = \"string\" }\n\
+         [when]\nlobby = \"body.room = 'lobby'\"\n[socket]\npath = \"/app/guarded/socket.io\"\n\
+         [resource.rooms]\nenter = [\"EMIT enter\"]\n[role.user]\nenter = [\"rooms if lobby\"]\n";
+    let gateway = Gateway::setup().upstream("app", &[backend.address()]).rules("app", rules).start();
+    let mut socket = connected(&gateway, &["user"]);
+    let mut status = |data: &str| {
+        socket.say(&format!("421{data}"));
+        let told = socket.text();
+        let told: Value = serde_json::from_str(told.strip_prefix("431").unwrap()).unwrap();
+        let id = told[0]["error"]["request_id"].as_str().map(str::len);
+        (told[0]["error"]["status"].as_u64(), id)
+    };
+    assert_eq!(status(r#"["enter",{"room":"lobby"},{"room":"vault"}]"#), (None, None));
+    for vault in [
+        r#"["enter",{"room":"vault"},{"room":"lobby"}]"#,
+        r#"["enter"]"#,
+        r#"["enter",[{"room":"lobby"}]]"#,
+        r#"["enter","{\"room\":\"lobby\"}"]"#,
+    ] {
+        assert_eq!(status(vault), (Some(403), Some(36)), "{vault}");
+    }
+    for two in
+        [r#"["enter",{"room":"lobby","room":"vault"}]"#, r#"["enter",{"room":"lobby","Room":"vault"}]"#]
+    {
+        assert_eq!(status(two), (Some(400), Some(36)), "{two}");
+    }
+    gateway.counts("gatewarden_requests_total", &["method=\"EMIT\"", "code=\"400\"", " 2"]);
+    assert_eq!(backend.packets().len(), 2);
+}
+
 #[test]
 fn a_refused_event_is_answered_and_the_connection_stays() {
     let backend = Backend::start();
