@@ -13,6 +13,7 @@ use jiff::civil;
 use serde_json::Value as Json;
 
 use crate::json::Pointer;
+use crate::request::is_plain_segment;
 use crate::zone::Zone;
 
 /// A fact's type.
@@ -372,13 +373,12 @@ impl fmt::Display for Value<'_> {
     }
 }
 
-/// One to three non-empty names separated by `/`: tenant, group, team.
+/// One to three names separated by `/`: tenant, group, team. A name that an app could take for a step upwards (`..`), for
+/// several names, or for one value of a list is none: whoever may go down could go up by it.
 #[must_use]
 pub fn is_node(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= 256
-        && text.split('/').all(|part| !part.is_empty())
-        && text.matches('/').count() <= 2
+    let is_name = |part: &str| is_plain_segment(part) && !part.starts_with(' ') && !part.contains(',');
+    text.len() <= 256 && text.matches('/').count() <= 2 && text.split('/').all(is_name)
 }
 
 /// Networks as files write them. Addresses are compared in their plain form, so that a network of IPv4 addresses
@@ -447,4 +447,45 @@ pub enum Default {
     Literal(Literal),
     /// Another fact of the app, by index; that one has no default of this kind itself.
     Fact(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_node;
+
+    #[test]
+    fn a_node_is_names_that_lead_down_alone() {
+        for text in ["acme", "acme/retail", "acme/retail/north west", "acme/R&D", "acme/Åse", "a.b/c"] {
+            assert!(is_node(text), "{text}");
+        }
+        for text in [
+            "",
+            "/",
+            "acme/",
+            "/acme",
+            "acme//x",
+            "a/b/c/d",
+            "..",
+            "acme/..",
+            "acme/.",
+            "acme/../zenith",
+            "acme/x.",
+            "acme/ ",
+            "acme/ x",
+            "acme/%2e%2e",
+            "acme/%2Fx",
+            "acme\\..",
+            "acme;x",
+            "acme?x",
+            "acme#x",
+            "acme/x,acme",
+            "acme/x\0",
+            "acme/x\n",
+            "acme/\u{202e}x",
+            "acme/\u{ff0e}\u{ff0e}",
+        ] {
+            assert!(!is_node(text), "{text:?}");
+        }
+        assert!(is_node(&"x".repeat(256)) && !is_node(&"x".repeat(257)));
+    }
 }

@@ -175,6 +175,16 @@ fn read_segment(raw: &str) -> Result<Cow<'_, str>, Malformed> {
     Ok(decoded)
 }
 
+/// Whether text is what one decoded segment may say: nothing that some server reads as several, as none or as another.
+#[must_use]
+pub fn is_plain_segment(text: &str) -> bool {
+    !text.is_empty()
+        && !text.ends_with(['.', ' '])
+        && !text.contains(['/', '\\', '%', ';', '?', '#'])
+        && !text.chars().any(is_unseen)
+        && text.nfkc().eq(text.chars())
+}
+
 /// `pchar` of RFC 3986 without `%` and without `;`, which servlet containers cut off.
 fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&byte)
