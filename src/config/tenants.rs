@@ -291,6 +291,15 @@ impl Draft<'_> {
     fn set(&self, node: &Node, members: Members, diagnostics: &mut Diagnostics) -> Literal {
         let texts = node.texts(diagnostics).unwrap_or_default();
         if members == Members::Strings {
+            if let Some(text) = texts.iter().find(|text| self.ids_of(text.value).is_some()) {
+                let message =
+                    format!("`{}` is read as it is written, though a row has that name", text.value);
+                diagnostics.push(
+                    Diagnostic::warning(code::TYPES, message)
+                        .at(text.inner(), "tokens don't call anyone so")
+                        .help("declare the setting as `tenants` in the rule file to have its ids"),
+                );
+            }
             return Literal::set(texts.iter().map(|text| text.value.into()).collect());
         }
         let mut items = Vec::new();

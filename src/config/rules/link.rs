@@ -7,10 +7,10 @@ use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::super::tenants::{Members, Setting};
 use super::{Context, Draft, OperationDraft, Reached, shared};
 use crate::analysis::guard;
-use crate::fact::{Fact, Source, Type};
+use crate::fact::{Fact, Source};
 use crate::plumbing::{Place, UpstreamConfig};
 use crate::policy::obligation::LookUp;
-use crate::policy::{Access, App, Operand, Operation, RoleClaims, TenantRule};
+use crate::policy::{Access, App, Operation, RoleClaims, TenantRule};
 use crate::route::{RouteTable, RouteTableBuilder, Segment, Template};
 use crate::snapshot::OperationRef;
 
@@ -441,30 +441,15 @@ fn check_shared_claims(apps: &[App], drafts: &[Draft<'_>], diagnostics: &mut Dia
     }
 }
 
-/// The tenant settings that an app declares. One of type `tenants`, or a set that some condition compares with what
-/// `tenant.ids` is compared with, too, holds tenants and organisations by name; any other set holds strings as they are.
+/// The tenant settings that an app declares. One of type `tenants` holds tenants and organisations by name, any other set
+/// strings as they are.
 pub(in super::super) fn settings(draft: &Draft<'_>) -> Vec<Setting> {
-    let mut pairs: Vec<(usize, usize)> = Vec::new();
-    for named in &draft.conditions {
-        named.condition.leaves(&draft.conditions, &mut |leaf| {
-            if let Operand::Fact(other) = leaf.operand {
-                pairs.extend([(leaf.fact, other), (other, leaf.fact)]);
-            }
-        });
-    }
-    let is_ids =
-        |fact: usize| draft.facts.get(fact).is_some_and(|fact| fact.source == Source::Tenant("ids".into()));
-    let organisations: Vec<usize> =
-        pairs.iter().filter(|(_, set)| is_ids(*set)).map(|(who, _)| *who).collect();
-    let compared = |fact: usize| pairs.iter().any(|(who, set)| *set == fact && organisations.contains(who));
-    let names = |fact: usize| draft.organisations.contains(&fact) || compared(fact);
     let setting = |(index, fact): (usize, &Fact)| match &fact.source {
-        Source::Tenant(name) if **name != *"ids" => Some(Setting {
-            app: draft.name.clone(),
-            name: name.clone(),
-            kind: fact.kind,
-            members: if fact.kind == Type::Set && names(index) { Members::Tenants } else { Members::Strings },
-        }),
+        Source::Tenant(name) if **name != *"ids" => {
+            let named = draft.organisations.contains(&index);
+            let members = if named { Members::Tenants } else { Members::Strings };
+            Some(Setting { app: draft.name.clone(), name: name.clone(), kind: fact.kind, members })
+        }
         _ => None,
     };
     draft.facts.iter().enumerate().filter_map(setting).collect()

@@ -240,7 +240,7 @@ fn roles_of_any_organisation_do_not_count_in_the_one_tenant_of_an_app() {
 
 #[test]
 fn one_setting_can_not_mean_two_things_to_two_apps() {
-    let block = "[facts.tenant]\nids = \"set\"\nblocked = \"set\"\n[when]\nhome = \"token.tier in tenant.ids\"\n\
+    let block = "[facts.tenant]\nids = \"set\"\nblocked = \"tenants\"\n[when]\nhome = \"token.tier in tenant.ids\"\n\
                  blocked = \"token.tier in tenant.blocked\"\n";
     let shop = SHOP.replacen("[when]\n", block, 1);
     let tenants = format!("{TENANTS}[tenant.acme.settings]\nblocked = [\"acme\"]\n");
@@ -269,6 +269,8 @@ fn a_setting_may_name_tenants_and_organisations() {
     };
     assert_eq!(["b-1", "b-2", "bodgit"].map(|id| posts("tenants", id)), [true, true, false]);
     assert_eq!(["b-1", "bodgit"].map(|id| posts("set", id)), [false, true]);
+    let out = all_told(&set(&shop("set"), TILL, &tenants("bodgit")));
+    assert!(out.contains("`bodgit` is read as it is written, though a row has that name"), "{out}");
     let out = all_told(&set(&shop("tenants"), TILL, &tenants("bodgti")));
     assert!(
         out.contains("`bodgti` names no tenant or organisation") && out.contains("did you mean `bodgit`?"),
