@@ -233,6 +233,9 @@ fn standing(
     facts: &Facts<'_>,
     denial: impl FnOnce(Truth) -> Denial,
 ) -> Standing<()> {
+    if holds_unfiltered(app, condition, facts) {
+        return Standing::For(());
+    }
     let _before = facts.trail.take();
     let truth = condition.map_or(Truth::Unknown, |condition| test(app, condition, facts));
     let (needs, missed) = facts.trail.take();
@@ -242,6 +245,24 @@ fn standing(
             Standing::Open(Open { denial: denial(truth), needs })
         }
         Truth::Unknown | Truth::Fails => Standing::Against(denial(truth)),
+    }
+}
+
+/// Whether a condition holds without those that the operation makes filters of: what is held so isn't filtered.
+fn holds_unfiltered(app: &App, condition: Option<usize>, facts: &Facts<'_>) -> bool {
+    let Some(condition) = condition.filter(|_| !facts.narrows.is_empty()) else { return false };
+    Condition::Named(condition).truth(&app.conditions, &mut Unfiltered(facts)) == Truth::Holds
+}
+
+struct Unfiltered<'f, 'r>(&'f Facts<'r>);
+
+impl Tester for Unfiltered<'_, '_> {
+    fn leaf(&mut self, leaf: &Leaf) -> Truth {
+        leaf.test(self.0)
+    }
+
+    fn instead_of(&mut self, named: usize) -> Option<Truth> {
+        self.0.narrows.iter().any(|own| own.condition == named).then_some(Truth::Unknown)
     }
 }
 

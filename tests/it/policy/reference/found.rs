@@ -113,3 +113,31 @@ own = {{ at = "/own", {fact} }}
     assert!(kept(default, "thing.own = 'a'", json!({})));
     assert!(!kept(default, "thing.own = 'a'", json!({"Own": "b"})));
 }
+
+#[test]
+fn what_holds_without_a_filter_is_not_filtered() {
+    let filtered = |org: &str| {
+        let guards = format!(
+            r#"[facts.thing]
+get = "/things/{{path.id}}"
+ttl = "1s"
+maker = {{ at = "/maker", type = "string" }}
+[when]
+mine = "thing.maker = token.org"
+boss = "token.org = '{org}'"
+shown = {{ any = ["mine", "boss"] }}
+[require]
+shown = {{ is = "shown", on = ["GET /things"] }}
+[narrow.mine]
+"GET /things" = {{ query = "maker", pass = [] }}
+"#
+        );
+        let resources = "[resource.things]\nview = [\"GET /things\"]\none = [\"GET /things/{id}\"]";
+        match ruling(&guards, resources, Known::default()) {
+            Ruling::Permit(_, evidence) => evidence.narrowed,
+            other => panic!("it is granted: {other:?}"),
+        }
+    };
+    assert_eq!(filtered("b"), [("maker".into(), "a".to_owned())]);
+    assert_eq!(filtered("a"), []);
+}
