@@ -91,6 +91,21 @@ impl Template {
             })
     }
 
+    /// Whether this template has a literal where the other, alike up to there, has a parameter: paths with that literal
+    /// are never the other's.
+    #[must_use]
+    pub fn takes_from(&self, other: &Self) -> bool {
+        for pair in self.segments.iter().zip(&other.segments) {
+            match pair {
+                (Segment::Literal(a), Segment::Literal(b)) if a == b => {}
+                (Segment::Literal(_), Segment::Parameter(_) | Segment::Rest(_)) => return !self.is_event(),
+                (Segment::Parameter(_), Segment::Parameter(_)) => {}
+                _ => return false,
+            }
+        }
+        false
+    }
+
     /// Whether some path is matched by both templates, were each alone.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {

@@ -103,6 +103,25 @@ pub(super) fn public(draft: &mut Draft<'_>, fields: &mut Fields<'_>, diagnostics
             operation.reached = Reached::Public;
         }
     }
+    check_public(draft, diagnostics);
+}
+
+/// A literal takes paths from a public parameter: were the file cut off before it, they would be public, too.
+fn check_public(draft: &Draft<'_>, diagnostics: &mut Diagnostics) {
+    let (public, guarded): (Vec<_>, Vec<_>) =
+        draft.operations.iter().partition(|own| own.reached == Reached::Public);
+    for own in public {
+        let Some(taken) = guarded.iter().find(|other| other.template.takes_from(&own.template)) else {
+            continue;
+        };
+        let message = format!("`{}` takes paths from what is public", taken.template);
+        diagnostics.push(
+            Diagnostic::error(code::OVERLAP, message)
+                .at(own.span, "public, whatever stands in the place of the parameter")
+                .also(taken.span, "a literal there: without this line, its paths would be public")
+                .help("a file that is cut off in the middle must never open more than the whole one"),
+        );
+    }
 }
 
 fn check_name(name: &str, span: Span, diagnostics: &mut Diagnostics) {

@@ -182,6 +182,17 @@ fn apps_share_whole_templates_only() {
     }
 }
 
+/// Cut off before its literal, the file would have left the path to the public parameter.
+#[test]
+fn a_public_parameter_stands_beside_no_guarded_literal() {
+    refused("public = [\"GET /open\"]", "public = [\"GET /{any}/parts\"]", "takes paths from what is public");
+    refused(
+        "public = [\"GET /open\"]",
+        "public = [\"GET /{any}\"]",
+        "`/shop/orders` takes paths from what is public",
+    );
+}
+
 #[test]
 fn what_its_owner_made_public_no_other_app_can_guard() {
     let out = all_told(&set(SHOP, &TILL.replace("GET /shop/orders", "GET /shop/open"), TENANTS));
