@@ -163,6 +163,10 @@ pub(super) async fn tunnel(
     outbound: Outbound,
     recorder: &mut Recorder,
 ) -> Result<Response<Passing>, Rejection> {
+    // No file says so; what is unread can't be edited.
+    if permit.edits().is_some() {
+        return Err(Rejection::AnswerWithheld);
+    }
     let standing = Standing::new(&outbound, None, recorder)?;
     let place = Place::take(asking, standing.app(), outbound.origin.client)?;
     let open = match open(asking, None, permit, outbound, recorder).await? {

@@ -256,6 +256,18 @@ pub(super) fn check(draft: &Draft<'_>, diagnostics: &mut Diagnostics) {
                 .also(socket.span, "the socket"),
         ),
         (SocketKind::WebSocket, None) => {
+            let is_edited = |own: &&OperationDraft| {
+                !own.obligations.masks.is_empty() || !own.obligations.filters.is_empty()
+            };
+            for edited in draft.operations.iter().filter(at_path).filter(is_edited) {
+                let message =
+                    format!("`{}` opens the websocket, of which nothing is read", draft.written(edited));
+                diagnostics.push(
+                    Diagnostic::error(code::SOCKET, message)
+                        .at(edited.span, "what its [mask] and [filter] hide would pass")
+                        .also(socket.span, "the socket"),
+                );
+            }
             let mut opening = draft.operations.iter().filter(|own| own.verb == Verb::Get).filter(at_path);
             if !opening.any(|own| own.reached == Reached::Guarded) {
                 let message = format!("`GET {}` is no operation of a resource", socket.rules.path);

@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use gatewarden::json::Pattern;
+use gatewarden::policy::obligation::Mask;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
@@ -79,6 +81,25 @@ fn the_opening_is_judged_and_what_is_none_is_a_request() {
     // Where no socket is declared, nobody is asked to leave HTTP behind.
     assert_eq!(Socket::open(&gateway, "/app/open", &[]).err(), Some(426));
     assert!(!upstream.heads().iter().any(|head| head.to_ascii_lowercase().contains("\r\nupgrade:")));
+}
+
+/// Masks once were for answers alone, and a tunnel on the same route passed whatever they hide.
+#[test]
+fn what_would_have_to_be_edited_is_no_tunnel() {
+    let upstream = echo();
+    let gateway = Gateway::setup()
+        .upstream("app", &[upstream.address])
+        .socket("path = \"/app/guarded/{rest...}\"\nkind = \"websocket\"")
+        .compiled(|snapshot| {
+            let fields = [Pattern::parse("/secret").unwrap()];
+            for operation in &mut snapshot.apps.first_mut().unwrap().operations {
+                let mask = Mask { fields: fields.clone().into(), unless: [].into() };
+                operation.obligations.masks = [mask].into();
+            }
+        })
+        .start();
+    assert_eq!(Socket::open(&gateway, TARGET, &[&gateway.token(&["user"])]).err(), Some(502));
+    assert!(upstream.heads().is_empty());
 }
 
 #[test]

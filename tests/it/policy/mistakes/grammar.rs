@@ -427,6 +427,15 @@ fn an_event_needs_its_socket_and_a_socket_its_events() {
     let opened = web.replacen("view = [\"GET /orders\",", "view = [\"GET /live\", \"GET /orders\",", 1);
     let out = told(&set(&opened), None);
     assert!(!out.contains("error["), "{out}");
+    // What it carries isn't read, so nothing in it can be hidden.
+    for (from, to) in [
+        ("\"* /orders...\" = { fields", "\"* /...\" = { fields"),
+        ("\"GET /all\" = { items", "\"GET /live\" = { items"),
+    ] {
+        let edited = opened.replacen(from, to, 1);
+        let out = told(&set(&edited), None);
+        assert!(out.contains("`GET /live` opens the websocket, of which nothing is read"), "{out}");
+    }
 }
 
 #[test]
