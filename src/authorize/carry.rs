@@ -130,7 +130,7 @@ impl Case<'_> {
         own.filter_map(|fact| Some((self.app.facts.get(*fact)?.name.clone(), text(*fact)))).collect()
     }
 
-    fn forgets(&self, tenant: &Tenant) -> Vec<Forget> {
+    pub(super) fn forgets(&self, tenant: &Tenant) -> Vec<Forget> {
         let own = self.operation.obligations.forgets.iter();
         let forget = |look_up: &usize| {
             let namespace = self.app.look_ups.get(*look_up)?.name.clone();

@@ -11,11 +11,10 @@ mod case;
 mod evidence;
 mod needs;
 mod permit;
+mod shared;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-
-use http::HeaderName;
 
 pub use self::ask::{Answer, Pending, Question};
 pub use self::carried::{Opening, Upgrade};
@@ -234,7 +233,7 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, mut course: Course) -> 
     // Apps that share a route are asked in turn, the first to allow decides, and the refusal that came furthest is
     // the one that is told.
     let mut refusal: Option<(Rejection, Evidence)> = None;
-    if let Some(refused) = read_twice(snapshot, request, claims) {
+    if let Some(refused) = shared::read_twice(snapshot, request, claims) {
         return refused;
     }
     let mut asking: Option<(Vec<Question>, Evidence)> = None;
@@ -250,7 +249,7 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, mut course: Course) -> 
         let case = Case { snapshot, request, at: *at, app, operation, now: course.now };
         match case.judge(&course.shown, &mut course.known, &mut evidence) {
             Step::Permit(mut permit) => {
-                permit.hide(injected_by_others(snapshot, *at, claims));
+                shared::owe(&case, claims, &evidence, &mut permit);
                 evidence.knows(course.known);
                 return Judgement::Permit(*permit, evidence);
             }
@@ -280,35 +279,6 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, mut course: Course) -> 
     let (rejection, mut evidence) = refusal.unwrap_or((Rejection::NoRoute, Evidence::default()));
     evidence.knows(course.known);
     Judgement::Refuse(rejection, evidence)
-}
-
-/// Where apps share a route, what any of them reads occurs once: else one would let in what another can't read.
-fn read_twice(snapshot: &Snapshot, request: &RequestView<'_>, claims: &[OperationRef]) -> Option<Judgement> {
-    let [_, _, ..] = claims else { return None };
-    claims.iter().find_map(|at| {
-        let (app, operation) = snapshot.operation(*at)?;
-        let case = Case { snapshot, request, at: *at, app, operation, now: Timestamp::default() };
-        let why = case.read_once().err()?;
-        let evidence = Evidence {
-            app: Some(app.name.clone()),
-            route: Some(operation.route.clone()),
-            verdict: Some(Verdict { effect: Effect::Deny, reason: why.reason() }),
-            ..Evidence::default()
-        };
-        Some(Judgement::Refuse(Rejection::Malformed(why), evidence))
-    })
-}
-
-/// The headers that the apps which share a route are given by proven facts alone: under another app, which proves none of
-/// them, the client's own are nobody's word.
-fn injected_by_others<'s>(
-    snapshot: &'s Snapshot,
-    own: OperationRef,
-    claims: &'s [OperationRef],
-) -> impl Iterator<Item = &'s HeaderName> {
-    let others = claims.iter().filter(move |other| other.app != own.app);
-    let apps = others.filter_map(|other| snapshot.operation(*other)).map(|(app, _)| app);
-    apps.flat_map(|app| &app.injects).map(|inject| &inject.header)
 }
 
 /// How far a request came before it was refused.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gatewarden::authorize::{Permit, Ruling, Supposed, suppose};
 use gatewarden::config::{Carried, Sources, compile};
 use gatewarden::policy::Known;
-use gatewarden::policy::lookup::LookedUp;
+use gatewarden::policy::lookup::{Forget, LookedUp};
 use gatewarden::request::{CanonicalPath, Host, Query, RequestView};
 use gatewarden::token::{IssuerKind, VerifiedToken};
 use http::{HeaderMap, Method};
@@ -36,6 +36,7 @@ ids = "set"
 [facts.call]
 get = "/calls/{path.call}"
 ttl = "30s"
+forget = ["POST /calls"]
 creator = { at = "/creator", type = "string" }
 locked = { at = "/state/locked", type = "bool", default = false }
 [when]
@@ -199,9 +200,11 @@ fn an_answer_of_another_shape_has_no_defaults() {
 fn a_header_that_the_owner_proves_is_no_clients_under_another_app() {
     let calls = CALLS.replacen("issuer", "shared-with = [\"desk\"]\nissuer", 1);
     let sources = set(&[&calls, DESK]);
-    let permit = permitted(ask(&sources, "POST /calls/calls", &[("x-view", "all")], Known::default()));
+    let mut permit = permitted(ask(&sources, "POST /calls/calls", &[("x-view", "all")], Known::default()));
     assert_eq!(permit.identity().unwrap().permission, "calls#make");
     assert_eq!(permit.removed(), ["x-view"]);
+    let stale = Forget { app: "calls".into(), tenant: "acme".into(), namespace: "call".into() };
+    assert_eq!(permit.take_forgets(), [stale], "a write makes it stale, whoever's file permits it");
     let told = rendered(&compile(&sources, Carried::nothing()).unwrap().remarks, &sources);
     assert!(told.contains("permits `POST /calls/calls` without the [body] of `calls`"), "{told}");
 }
