@@ -17,6 +17,11 @@ const OBJECT_ID: &str = "oid";
 /// Keycloak's organisations of the caller: an array of aliases, or an object whose keys are the aliases.
 const ORGANIZATION: &str = "organization";
 
+/// The claims that aren't in the token, and where they are (OpenID Connect Core §5.6.2).
+const CLAIM_NAMES: &str = "_claim_names";
+/// Entra: there are groups, too many for the token.
+const HAS_GROUPS: &str = "hasgroups";
+
 /// Why a verified token is no principal here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrincipalError {
@@ -34,6 +39,8 @@ pub enum PrincipalError {
 #[derive(Debug)]
 pub struct Principal {
     token: Arc<VerifiedToken>,
+    /// Whether some claim is said to be elsewhere, which few tokens say of any.
+    has_claims_elsewhere: bool,
     /// The organisations as a set, made when a rule first reads them.
     organizations: OnceLock<Option<Value>>,
 }
@@ -48,7 +55,9 @@ impl Principal {
                 return Err(PrincipalError::UnknownOrganisation);
             }
         }
-        Ok(Self { token, organizations: OnceLock::new() })
+        let claims = token.claims();
+        let has_claims_elsewhere = claims.contains_key(CLAIM_NAMES) || claims.contains_key(HAS_GROUPS);
+        Ok(Self { token, has_claims_elsewhere, organizations: OnceLock::new() })
     }
 
     /// The verified token.
@@ -129,9 +138,12 @@ impl Principal {
     /// Whether the provider says that the claim exists but isn't in the token: `_claim_names` (OpenID Connect Core
     /// §5.6.2), or Entra's `hasgroups`.
     fn is_elsewhere(&self, claim: &str) -> bool {
+        if !self.has_claims_elsewhere {
+            return false;
+        }
         let claims = self.token.claims();
-        let distributed = claims.get("_claim_names").is_some_and(|names| names.get(claim).is_some());
-        distributed || claim == "groups" && claims.contains_key("hasgroups")
+        let distributed = claims.get(CLAIM_NAMES).is_some_and(|names| names.get(claim).is_some());
+        distributed || claim == "groups" && claims.contains_key(HAS_GROUPS)
     }
 
     fn organizations(&self) -> Option<&Value> {

@@ -11,6 +11,9 @@ use crate::seat::Seats;
 use crate::spelling;
 use crate::zone::Zone;
 
+/// What is set for a tenant, by name.
+pub type Settings = HashMap<Box<str>, Literal, foldhash::fast::RandomState>;
+
 /// A customer.
 #[derive(Clone, Debug)]
 pub struct Tenant {
@@ -20,7 +23,7 @@ pub struct Tenant {
     pub apps: Box<[Box<str>]>,
     header: HeaderValue,
     ids: Literal,
-    settings: HashMap<Box<str>, Literal>,
+    settings: Settings,
     seats: Seats,
     zone: Zone,
 }
@@ -28,12 +31,7 @@ pub struct Tenant {
 impl Tenant {
     /// A tenant with what it is called by tokens and what is set for it.
     #[must_use]
-    pub fn new(
-        name: Arc<str>,
-        ids: Vec<Box<str>>,
-        apps: Box<[Box<str>]>,
-        settings: HashMap<Box<str>, Literal>,
-    ) -> Self {
+    pub fn new(name: Arc<str>, ids: Vec<Box<str>>, apps: Box<[Box<str>]>, settings: Settings) -> Self {
         let (seats, zone) = (Seats::default(), Zone::utc());
         Self { header: spelling::alone(&name), name, apps, ids: Literal::set(ids), settings, seats, zone }
     }

@@ -12,7 +12,7 @@ use super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::raw::{Entry, Fields, Node, Raw, Table, Text};
 use crate::fact::{Literal, Type};
 use crate::seat::{Over, Seats};
-use crate::tenant::{Directory, Tenant};
+use crate::tenant::{Directory, Settings, Tenant};
 use crate::zone::Zone;
 
 /// What an app declares that its tenants have set.
@@ -152,7 +152,7 @@ const CONSUMERS: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 impl Draft<'_> {
     /// Names, ids and apps, without settings: enough to link rule files.
     pub(super) fn outline(&self) -> Directory {
-        self.directory(|_| HashMap::new())
+        self.directory(|_| Settings::default())
     }
 
     /// The finished directory. `declared` is what the apps say that tenants have.
@@ -162,7 +162,7 @@ impl Draft<'_> {
         apps: &[Arc<str>],
         diagnostics: &mut Diagnostics,
     ) -> Directory {
-        let mut settings: HashMap<Arc<str>, HashMap<Box<str>, Literal>> = HashMap::new();
+        let mut settings: HashMap<Arc<str>, Settings> = HashMap::new();
         for row in &self.rows {
             for text in &row.apps {
                 if !apps.iter().any(|app| **app == *text.value) {
@@ -178,7 +178,7 @@ impl Draft<'_> {
         self.directory(|name| settings.remove(name).unwrap_or_default())
     }
 
-    fn directory(&self, mut settings: impl FnMut(&str) -> HashMap<Box<str>, Literal>) -> Directory {
+    fn directory(&self, mut settings: impl FnMut(&str) -> Settings) -> Directory {
         let tenant = |row: &Row<'_>| {
             let apps = row.apps.iter().map(|text| text.value.into()).collect();
             let tenant = Tenant::new(row.name.clone(), row.ids.clone(), apps, settings(&row.name));
@@ -189,12 +189,7 @@ impl Draft<'_> {
         Directory::new(tenants, self.organisations.iter().flat_map(|(_, ids)| ids.clone()))
     }
 
-    fn settings(
-        &self,
-        row: &Row<'_>,
-        declared: &[Setting],
-        diagnostics: &mut Diagnostics,
-    ) -> HashMap<Box<str>, Literal> {
+    fn settings(&self, row: &Row<'_>, declared: &[Setting], diagnostics: &mut Diagnostics) -> Settings {
         let wanted: Vec<_> =
             declared.iter().filter(|wanted| row.apps.iter().any(|own| *own.value == *wanted.app)).collect();
         let settings = row.settings.filter(|_| !wanted.is_empty()).map(|entry| entry.span);
@@ -204,7 +199,7 @@ impl Draft<'_> {
             seats::check_place(entry, last, diagnostics);
         }
         let table = row.settings.and_then(|entry| entry.value.table(diagnostics));
-        let mut found = HashMap::new();
+        let mut found = Settings::default();
         for own in entries(table) {
             let Some(setting) = wanted.iter().find(|setting| *setting.name == *own.key) else {
                 let names = wanted.iter().map(|setting| &*setting.name);

@@ -258,7 +258,7 @@ fn with_seats(row: &'static str) -> (Upstream, Gateway) {
 /// The status of one request of this caller's for something that takes a seat.
 #[track_caller]
 fn ask(gateway: &Gateway, who: &str, roles: &[&str]) -> u16 {
-    gateway.request("GET /app/guarded/x", &[&gateway.token_of(who, roles)]).status
+    gateway.request("GET /app-guarded/x", &[&gateway.token_of(who, roles)]).status
 }
 
 fn used(gateway: &Gateway) -> Vec<(u32, u32)> {
@@ -277,7 +277,7 @@ fn whoever_has_no_seat_is_refused_where_the_tenant_says_so() {
         assert_eq!(ask(&gateway, who, &["user"]), status, "{who}");
     }
     assert_eq!(used(&gateway), [(2, 2)]);
-    let refused = gateway.request("GET /app/guarded/x", &[&gateway.token_of("eve", &["user"])]);
+    let refused = gateway.request("GET /app-guarded/x", &[&gateway.token_of("eve", &["user"])]);
     assert!(refused.text().contains("no-licence-seat"), "{}", refused.text());
     gateway.counts("gatewarden_decisions_total", &["tenant=\"default\"", "reason=\"no-seat\""]);
 }

@@ -65,7 +65,7 @@ fn never(app: &App, draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagnostic
 }
 
 /// What a pattern of `[never]` means.
-pub(super) enum Pattern {
+enum Pattern {
     /// Holding this permission, whatever else permits its operations.
     Permission(PermissionId),
     /// Reaching one of these operations, by whichever permission.
@@ -94,8 +94,7 @@ fn reaching_place(app: &App, role: usize, operation: &Operation) -> String {
     format!("it is granted at {}", granting_place(app, role, operation))
 }
 
-/// Where a role, or everyone, is granted an operation.
-pub(super) fn granting_place(app: &App, role: usize, operation: &Operation) -> String {
+fn granting_place(app: &App, role: usize, operation: &Operation) -> String {
     let roles = [Some(role), app.anyone];
     let rows = roles.into_iter().flatten().filter_map(|role| app.roles.get(role));
     let mut grants = rows.flat_map(|row| operation.permissions().flat_map(move |id| row.grants_of(id)));
@@ -103,12 +102,7 @@ pub(super) fn granting_place(app: &App, role: usize, operation: &Operation) -> S
 }
 
 /// Reads a pattern of `[never]`: `resource#scope`, `METHOD /path`, `METHOD *`, `* /path...`, `EMIT name`.
-pub(super) fn pattern(
-    app: &App,
-    draft: &Draft<'_>,
-    text: Text<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Pattern> {
+fn pattern(app: &App, draft: &Draft<'_>, text: Text<'_>, diagnostics: &mut Diagnostics) -> Option<Pattern> {
     let unknown = |diagnostics: &mut Diagnostics| {
         let names = app.permissions.iter().map(|(_, permission)| &*permission.name);
         diagnostics.push(

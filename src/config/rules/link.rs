@@ -45,7 +45,6 @@ pub(in super::super) fn link(
         apps.push(linked);
     }
     check_shared_claims(&apps, &drafts, diagnostics);
-    shared::check_never(&apps, &drafts, diagnostics);
     (apps, builder.build())
 }
 

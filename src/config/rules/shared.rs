@@ -2,12 +2,8 @@
 //! them is told of the other, and of what the other's allow doesn't carry along.
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, code};
-use super::super::raw::Text;
 use super::Draft;
-use super::expect::{self, Pattern};
 use super::link::owns;
-use crate::analysis::guard::{self, Standing};
-use crate::policy::{App, Operation};
 
 /// What two apps claim is judged under each, and one allow suffices: whoever reads one of the files is told.
 pub(super) fn tell(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
@@ -59,56 +55,4 @@ fn tell_what_is_left_out(draft: &Draft<'_>, owner: &Draft<'_>, diagnostics: &mut
             );
         }
     }
-}
-
-/// What one file's `[never]` rules out of an operation, no other file permits: whoever holds the role may hold one of the
-/// other app's beside it, because both read the same string of the same fact or because everybody has it.
-pub(super) fn check_never(apps: &[App], drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
-    for app in apps {
-        let Some(draft) = drafts.iter().find(|own| *own.name == *app.name) else { continue };
-        for row in draft.never.map_or(&[][..], |table| &table.entries) {
-            let Some((role, _)) = app.role(&row.key) else { continue };
-            // What is wrong with a pattern has been told.
-            let texts = row.value.texts(&mut Diagnostics::default()).unwrap_or_default();
-            for text in texts {
-                let found = expect::pattern(app, draft, text, &mut Diagnostics::default());
-                let Some(Pattern::Operations(matching)) = found else { continue };
-                let ruled_out = matching.iter().filter_map(|index| app.operations.get(*index));
-                ruled_out.for_each(|own| tell_who_may(apps, (app, role), (own, text), diagnostics));
-            }
-        }
-    }
-}
-
-fn tell_who_may(
-    apps: &[App],
-    (app, role): (&App, usize),
-    (own, text): (&Operation, Text<'_>),
-    diagnostics: &mut Diagnostics,
-) {
-    for other in apps.iter().filter(|other| other.name != app.name && other.issuer == app.issuer) {
-        let same = |their: &&Operation| their.verb == own.verb && their.template == own.template;
-        let Some(theirs) = other.operations.iter().find(same) else { continue };
-        let held = roles_beside((app, role), other);
-        let may = |held: &usize| guard::standing(other, *held, theirs) != Standing::Nothing;
-        let Some(held) = held.into_iter().find(may) else { continue };
-        let name = other.roles.get(held).map_or("", |row| &*row.name);
-        let message = format!(
-            "whoever is `{}` may `{} {}` as `{name}` of `{}`, which [never] rules out",
-            app.roles.get(role).map_or("", |row| &*row.name),
-            own.verb,
-            own.template,
-            other.name,
-        );
-        let place = format!("it is granted at {}", expect::granting_place(other, held, theirs));
-        diagnostics.push(Diagnostic::error(code::NEVER, message).at(text.inner(), "never").help(place));
-    }
-}
-
-/// The roles of another app that a caller has by what gives him this one.
-fn roles_beside((app, role): (&App, usize), other: &App) -> Vec<usize> {
-    let source = |app: &App| app.facts.get(app.roles_fact).map(|fact| fact.source.clone());
-    let claims = app.roles.get(role).filter(|_| source(app) == source(other)).map(|row| &row.claims);
-    let named = claims.into_iter().flatten().filter_map(|claim| other.role_claims.get(claim)).flatten();
-    named.copied().chain(other.anyone).collect()
 }

@@ -46,7 +46,7 @@ fn what_a_request_means_can_not_be_named_away() {
     let gateway = Gateway::before(Upstream::echo().address);
     let options = "Connection: host, authorization, x-forwarded-for, x-request-id, content-length";
     let token = gateway.token(&["user"]);
-    let response = gateway.request("GET /app/guarded/x", &[options, &token]);
+    let response = gateway.request("GET /app-guarded/x", &[options, &token]);
     assert_eq!(response.status, 200);
     assert_eq!(response.echoed("host").as_deref(), Some("gateway.test"));
     assert_eq!(response.echoed("authorization").as_deref(), token.strip_prefix("Authorization: "));
@@ -96,7 +96,7 @@ fn the_upstream_is_told_who_is_calling() {
     let token = gateway.token(&["user", "stranger"]);
     // The second time the token is remembered; nothing else changes.
     for _ in 0..2 {
-        let response = gateway.request("GET /app/guarded/x", &[&token, "X-Gatewarden-Subject: admin"]);
+        let response = gateway.request("GET /app-guarded/x", &[&token, "X-Gatewarden-Subject: admin"]);
         assert_eq!(response.status, 200, "{}", response.text());
         assert_eq!(response.echoed("x-gatewarden-subject").as_deref(), Some("ada"));
         assert_eq!(response.echoed("x-gatewarden-tenant").as_deref(), Some("default"));
@@ -113,15 +113,15 @@ fn the_upstream_is_told_who_is_calling() {
 fn who_may_not_is_told_so_and_the_upstream_isnt_asked() {
     let upstream = Upstream::echo();
     let gateway = Gateway::before(upstream.address);
-    let nobody = gateway.request("GET /app/guarded/x", &[]);
+    let nobody = gateway.request("GET /app-guarded/x", &[]);
     assert_eq!((nobody.status, nobody.header("www-authenticate")), (401, Some("Bearer")));
     let bad = format!("{}x", gateway.token(&["user"]));
-    for path in ["/app/guarded/x", "/app/x"] {
+    for path in ["/app-guarded/x", "/app/x"] {
         let response = gateway.request(&format!("GET {path}"), &[&bad]);
         assert_eq!(response.status, 401, "{path}");
         assert_eq!(response.header("www-authenticate"), Some("Bearer error=\"invalid_token\""));
     }
-    let stranger = gateway.request("GET /app/guarded/x", &[&gateway.token(&["stranger"])]);
+    let stranger = gateway.request("GET /app-guarded/x", &[&gateway.token(&["stranger"])]);
     assert_eq!(stranger.status, 403);
     assert_eq!(stranger.header("www-authenticate"), Some("Bearer error=\"insufficient_scope\""));
     let other = gateway.request("PATCH /app/x", &[]);

@@ -20,7 +20,7 @@ fn judging(upstream: &Upstream) -> Setup {
 
 fn head(gateway: &Gateway, lines: &[&str]) -> String {
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    format!("POST /app/guarded/x HTTP/1.1\r\nHost: a\r\n{}\r\n{lines}\r\n", gateway.token(&["user"]))
+    format!("POST /app-guarded/x HTTP/1.1\r\nHost: a\r\n{}\r\n{lines}\r\n", gateway.token(&["user"]))
 }
 
 fn post(gateway: &Gateway, media: &str, body: &[u8]) -> Response {
@@ -64,7 +64,7 @@ fn what_was_judged_is_forwarded_byte_for_byte() {
         let head = head(&gateway, &[nothing.trim_end()]);
         assert_eq!(gateway.client().ask(head + end).status, 200, "{nothing}");
     }
-    assert_eq!(gateway.request("POST /app/guarded/x", &[&gateway.token(&["user"])]).status, 200);
+    assert_eq!(gateway.request("POST /app-guarded/x", &[&gateway.token(&["user"])]).status, 200);
 }
 
 #[test]

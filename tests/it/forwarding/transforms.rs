@@ -50,7 +50,7 @@ fn editing(upstream: &Upstream, fields: &'static [&str], items: Option<&'static 
 }
 
 fn get(gateway: &Gateway) -> Response {
-    gateway.request("GET /app/guarded/x", &[&gateway.token(&["user"])])
+    gateway.request("GET /app-guarded/x", &[&gateway.token(&["user"])])
 }
 
 /// Answers every request with these bytes, and closes.
@@ -96,7 +96,7 @@ fn what_is_hidden_is_hidden_and_the_rest_passes() {
         "If-Modified-Since: Sat, 01 Jan 2000 00:00:00 GMT",
         "A-IM: vcdiff",
     ];
-    let response = gateway.request("GET /app/guarded/x", &asked);
+    let response = gateway.request("GET /app-guarded/x", &asked);
     assert_eq!(response.status, 201);
     assert_eq!(response.text(), r#"{"items": [{"own": true, "secret": "********"}], "secret": 1}"#);
     assert_eq!(response.header("content-length"), Some(response.body.len().to_string().as_str()));
@@ -190,7 +190,7 @@ fn a_list_that_is_none_is_withheld() {
     let upstream = saying(json_answer(&long));
     let gateway = editing(&upstream, &[], Some("/items")).start();
     let mut client = gateway.client();
-    client.send(format!("GET /app/guarded/x HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", gateway.token(&["user"])));
+    client.send(format!("GET /app-guarded/x HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", gateway.token(&["user"])));
     assert!(client.read(false).is_err());
     gateway.counts("gatewarden_upstream_cut_answers_total", &["upstream=\"app\"", " 1"]);
 }
@@ -254,7 +254,7 @@ fn what_has_no_body_passes_without_what_would_tell_of_one() {
     ] {
         let upstream = saying(format!("HTTP/1.1 {answer}\r\n\r\n").into());
         let gateway = editing(&upstream, &["/secret"], None).start();
-        let response = gateway.request(&format!("{line} /app/guarded/x"), &[&gateway.token(&["user"])]);
+        let response = gateway.request(&format!("{line} /app-guarded/x"), &[&gateway.token(&["user"])]);
         assert_eq!(response.status, status, "{answer}");
         assert_eq!(response.header("etag"), None, "{answer}");
         assert_eq!(response.body, b"", "{answer}");
@@ -330,7 +330,7 @@ fn a_fault_in_the_middle_ends_the_answer_there() {
         let gateway = editing(&upstream, &["/*/secret"], Some("")).start();
         let mut client = gateway.client();
         client
-            .send(format!("GET /app/guarded/x HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", gateway.token(&["user"])));
+            .send(format!("GET /app-guarded/x HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", gateway.token(&["user"])));
         let mut got = Vec::new();
         client.stream.read_to_end(&mut got).unwrap();
         let got = String::from_utf8(got).unwrap();
@@ -360,7 +360,7 @@ fn a_long_answer_is_edited_in_little_memory() {
     let gateway = editing(&upstream, &["/*/secret"], Some("")).start();
     let before = resident();
     let mut client = gateway.client();
-    client.send(format!("GET /app/guarded/x HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", gateway.token(&["user"])));
+    client.send(format!("GET /app-guarded/x HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n", gateway.token(&["user"])));
     let (mut chunk, mut total, mut most) = (vec![0; 256 * 1024], 0, before);
     let mut end = Vec::new();
     loop {

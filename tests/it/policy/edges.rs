@@ -208,28 +208,3 @@ fn a_header_that_the_owner_proves_is_no_clients_under_another_app() {
     let told = rendered(&compile(&sources, Carried::nothing()).unwrap().remarks, &sources);
     assert!(told.contains("permits `POST /calls/calls` without the [body] of `calls`"), "{told}");
 }
-
-/// The owner's file ruled it out, and the other app's file permitted it all the same.
-#[test]
-fn what_a_file_rules_out_no_other_file_permits() {
-    let told = |never: &str, desk: &str| {
-        let calls = CALLS.replacen("issuer", "shared-with = [\"desk\"]\nissuer", 1);
-        let calls = calls.replacen("[resource.calls]", &format!("[never]\n{never}\n[resource.calls]"), 1);
-        let sources = set(&[&calls, desk]);
-        match compile(&sources, Carried::nothing()) {
-            Ok(_) => String::new(),
-            Err(diagnostics) => rendered(&diagnostics, &sources),
-        }
-    };
-    let anyone = DESK.replace("[role.agent]", "[role.anyone]");
-    let same = DESK.replace("token.desk", "token.roles").replace("desk = \"set\"", "roles = \"set\"");
-    let also = same.replace("[role.agent]", "[role.agent]\nclaim = [\"user\"]");
-    let never = "user = [\"POST *\"]";
-    for desk in [&anyone, &also] {
-        let out = told(never, desk);
-        assert!(out.contains("of `desk`, which [never] rules out") && out.contains("rules/1.toml"), "{out}");
-    }
-    assert_eq!(told(never, &same), "", "an agent is somebody else");
-    assert_eq!(told(never, DESK), "", "who may be both, as an agent may");
-    assert_eq!(told("user = [\"DELETE *\"]", &anyone), "");
-}

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{Error, HandshakeError, Message, WebSocket};
 use crate::support::{Client, Gateway, PATIENCE, Response};
 
 /// Where the tests' socket is.
-pub(super) const PATH: &str = "/app/guarded/socket.io/";
+pub(super) const PATH: &str = "/app-guarded/socket.io/";
 
 /// A WebSocket through the gateway.
 pub(super) struct Socket(pub(super) WebSocket<TcpStream>);

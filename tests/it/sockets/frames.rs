@@ -33,9 +33,9 @@ fn an_allowed_event_passes_byte_for_byte() {
 #[test]
 fn an_event_is_judged_by_its_first_argument_and_one_that_cant_be_read_is_recorded_too() {
     let backend = Backend::start();
-    let rules = "app = \"app\"\nowns = [\"/app\"]\nissuer = \"test\"\nroles = \"token.roles\"\ntenant = \"default\"\n\
+    let rules = "app = \"app\"\nowns = [\"/app-guarded\"]\nissuer = \"test\"\nroles = \"token.roles\"\ntenant = \"default\"\n\
          [facts.token]\nroles = \"set\"\n[facts.body]\nroom = { at = \"/room\", type = \"string\" }\n\
-         [when]\nlobby = \"body.room = 'lobby'\"\n[socket]\npath = \"/app/guarded/socket.io\"\n\
+         [when]\nlobby = \"body.room = 'lobby'\"\n[socket]\npath = \"/app-guarded/socket.io\"\n\
          [resource.rooms]\nenter = [\"EMIT enter\"]\n[role.user]\nenter = [\"rooms if lobby\"]\n";
     let gateway = Gateway::setup().upstream("app", &[backend.address()]).rules("app", rules).start();
     let mut socket = connected(&gateway, &["user"]);

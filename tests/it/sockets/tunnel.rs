@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 use super::client::Socket;
 use crate::support::{Gateway, Upstream, Wire};
 
-const TARGET: &str = "/app/guarded/feed?room=1";
+const TARGET: &str = "/app-guarded/feed?room=1";
 
 /// A WebSocket server that echoes.
 fn echo() -> Upstream {
@@ -44,7 +44,7 @@ fn echo() -> Upstream {
 fn gateway(upstream: &Upstream) -> Gateway {
     Gateway::setup()
         .upstream("app", &[upstream.address])
-        .socket("path = \"/app/guarded/{rest...}\"\nkind = \"websocket\"")
+        .socket("path = \"/app-guarded/{rest...}\"\nkind = \"websocket\"")
         .limits(|limits| limits.idle_timeout = Duration::from_millis(200))
         .start()
 }
@@ -89,7 +89,7 @@ fn what_would_have_to_be_edited_is_no_tunnel() {
     let upstream = echo();
     let gateway = Gateway::setup()
         .upstream("app", &[upstream.address])
-        .socket("path = \"/app/guarded/{rest...}\"\nkind = \"websocket\"")
+        .socket("path = \"/app-guarded/{rest...}\"\nkind = \"websocket\"")
         .compiled(|snapshot| {
             let fields = [Pattern::parse("/secret").unwrap()];
             for operation in &mut snapshot.apps.first_mut().unwrap().operations {

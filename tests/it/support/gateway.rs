@@ -35,7 +35,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Another application, under `/NAME`: everything is public but what stands under `/NAME/guarded`.
+    /// Another application, under `/NAME`, where everything is public, and `/NAME-guarded`, where nothing is.
     pub(crate) fn upstream(mut self, name: &str, servers: &[SocketAddr]) -> Self {
         self.apps.push((name.to_owned(), servers.to_vec()));
         self
@@ -129,11 +129,13 @@ impl Setup {
         let mut files = Vec::new();
         for (name, servers) in &self.apps {
             let servers: Vec<_> = servers.iter().map(|server| format!("http://{server}")).collect();
-            gateway += &format!("[upstreams.{name}]\nat = [\"/{name}\"]\nservers = {servers:?}\n");
+            gateway += &format!(
+                "[upstreams.{name}]\nat = [\"/{name}\", \"/{name}-guarded\"]\nservers = {servers:?}\n"
+            );
             let verbs = ["GET", "POST", "PUT", "DELETE"];
-            let all = |path: &str| verbs.map(|verb| format!("{verb} /{name}/{path}{{rest...}}"));
-            let (public, mut guarded) = (all(""), all("guarded/").to_vec());
-            let mut more = vec![format!("PUT /{name}/more")];
+            let all = |prefix: &str| verbs.map(|verb| format!("{verb} /{prefix}/{{rest...}}"));
+            let (public, mut guarded) = (all(name), all(&format!("{name}-guarded")).to_vec());
+            let mut more = vec![format!("PUT /{name}-guarded")];
             let mut socket = String::new();
             if let Some(lines) = &self.socket {
                 socket = format!("[socket]\n{lines}\n");
@@ -144,7 +146,7 @@ impl Setup {
             }
             let plain = || {
                 format!(
-                    "app = \"{name}\"\nowns = [\"/{name}\"]\nissuer = \"test\"\nroles = \"token.roles\"\n\
+                    "app = \"{name}\"\nowns = [\"/{name}\", \"/{name}-guarded\"]\nissuer = \"test\"\nroles = \"token.roles\"\n\
                      tenant = \"default\"\npublic = {public:?}\n[facts.token]\nroles = \"set\"\n{socket}\
                      [resource.things]\nuse = {guarded:?}\n[resource.more]\nuse = {more:?}\n\
                      [role.user]\nuse = [\"things\"]\n[role.boss]\nuse = [\"things\", \"more\"]\n"

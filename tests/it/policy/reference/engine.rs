@@ -37,7 +37,7 @@ impl Verdict {
         match (self, expected) {
             (Self::Refused("unanswered"), Expected::Refused(_)) if asked.of_world.iter().any(is_none) => true,
             (Self::Refused(kind), Expected::Refused(kinds)) if of_rules(kind) => {
-                kinds.iter().any(|own| of_rules(&own))
+                kinds.iter().any(|own| of_rules(own))
             }
             _ => self.is(expected),
         }

@@ -194,7 +194,7 @@ fn leaves_of(fact: Fact, operator: &'static str) -> Vec<Leaf> {
         let moments = leaf.facts().filter(|own| own.kind == Kind::Time && own.name != "tenant.opens").count();
         leaf.fact.kind == Kind::Time && moments == 0
     };
-    leaves.filter(|leaf| !is_mark(leaf) && !(operator == "!=" && leaf.is_stated())).collect()
+    leaves.filter(|leaf| !(is_mark(leaf) || operator == "!=" && leaf.is_stated())).collect()
 }
 
 /// The operations that resources are made of.
