@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::session::Session;
 use crate::proxy::plane::Plane;
@@ -15,12 +15,18 @@ use crate::proxy::upgrade::Asking;
 use crate::rejection::Rejection;
 use crate::telemetry::Counted;
 
+/// How many sockets are judged again at once. One write may concern all of them, and each may have something to ask of
+/// the application, which has to have room for what requests ask.
+const TURNS: usize = 32;
+
 /// The sockets of one gateway.
 #[derive(Debug)]
 pub(in crate::proxy) struct Sockets {
     open: AtomicUsize,
     table: Mutex<Table>,
     revision: watch::Sender<u64>,
+    /// Turns at being judged again.
+    turns: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -32,12 +38,22 @@ struct Table {
 
 impl Sockets {
     pub(in crate::proxy) fn new() -> Self {
-        Self { open: AtomicUsize::new(0), table: Mutex::default(), revision: watch::Sender::new(0) }
+        Self {
+            open: AtomicUsize::new(0),
+            table: Mutex::default(),
+            revision: watch::Sender::new(0),
+            turns: Semaphore::new(TURNS),
+        }
     }
 
     /// Tells the sockets that these rules hold, unless they know.
     pub(in crate::proxy) fn announce(&self, revision: u64) {
         self.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
+    }
+
+    /// A turn at being judged again.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
     }
 
     /// Changes when the rules do.

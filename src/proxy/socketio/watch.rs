@@ -20,6 +20,8 @@ use crate::token::TokenError;
 
 /// How long a client may take to say who it is.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a turn at being judged again.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest sleep: clocks are set, and an hour is soon enough to see it.
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
 
@@ -72,10 +74,15 @@ pub(in crate::proxy) async fn supervise(client: &Arc<Client>, standing: &Standin
     let mut written = plane.lookups().changes();
     loop {
         // Rules may have been changed between the opening and now.
-        if standing.is_outdated(plane, &plane.load())
-            && let Err(why) = Box::pin(standing.reopen(plane)).await
-        {
-            return Ended::of(&why);
+        if standing.is_outdated(plane, &plane.load()) {
+            let judged = Box::pin(judged_again(plane, standing));
+            tokio::select! {
+                biased;
+                () = drains(&mut phase) => return Ended::DRAINING,
+                judged = judged => if let Err(why) = judged {
+                    return Ended::of(&why);
+                }
+            }
         }
         let due = due(plane, standing);
         tokio::select! {
@@ -92,6 +99,14 @@ pub(in crate::proxy) async fn supervise(client: &Arc<Client>, standing: &Standin
             }
         }
     }
+}
+
+/// Judges a socket's opening again when it is its turn. Its events are held to what holds now in the meantime; what the
+/// application says may still reach it, but not for long.
+async fn judged_again(plane: &Arc<Plane>, standing: &Standing) -> Result<(), Rejection> {
+    let turn = tokio::time::timeout(TURN_TIMEOUT, plane.sockets.turn()).await;
+    let Ok(Some(_turn)) = turn else { return Err(Rejection::Unanswered) };
+    standing.reopen(plane).await.map(drop)
 }
 
 /// Waits until the gateway drains.

@@ -63,7 +63,8 @@ struct Members(Arc<(Mutex<State>, Condvar)>);
 struct State {
     answers: HashMap<String, Vec<u8>>,
     asked: Vec<String>,
-    is_held: bool,
+    /// Whose answers are held back: those with targets that begin so.
+    held: Option<&'static str>,
 }
 
 impl Members {
@@ -81,11 +82,15 @@ impl Members {
     }
 
     fn hold(&self) {
-        self.0.0.lock().unwrap().is_held = true;
+        self.hold_those("");
+    }
+
+    fn hold_those(&self, targets: &'static str) {
+        self.0.0.lock().unwrap().held = Some(targets);
     }
 
     fn release(&self) {
-        self.0.0.lock().unwrap().is_held = false;
+        self.0.0.lock().unwrap().held = None;
         self.0.1.notify_all();
     }
 
@@ -114,7 +119,7 @@ impl Members {
             let (state, released) = &*self.0;
             let mut state = state.lock().unwrap();
             state.asked.push(format!("{} {target}", tenant.unwrap_or("nobody")));
-            while state.is_held {
+            while state.held.is_some_and(|held| target.starts_with(held)) {
                 state = released.wait(state).unwrap();
             }
             let answer = state.answers.get(&format!("{} {target}", tenant.unwrap_or_default())).cloned();
@@ -167,6 +172,20 @@ impl House {
     #[track_caller]
     fn view(&self) -> u16 {
         self.request("GET /app/things", &json!({})).status
+    }
+
+    /// A socket that someone with these claims opened.
+    #[track_caller]
+    fn feed(&self, claims: &Value) -> Client {
+        let token = self.token(claims);
+        let mut socket = self.gateway.client();
+        socket.send(format!(
+            "GET /app/feed HTTP/1.1\r\nHost: gateway.test\r\n{token}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ));
+        let head = String::from_utf8(socket.read_until(b"\r\n\r\n").unwrap()).unwrap();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        socket
     }
 
     fn counted(&self, result: &str) {
@@ -294,14 +313,7 @@ fn a_write_takes_the_role_away_at_once() {
 fn a_write_takes_an_open_socket_away() {
     let house = House::new();
     house.members.is(ADA, json!({ "role": "owner" }));
-    let token = house.token(&json!({}));
-    let mut socket = house.gateway.client();
-    socket.send(format!(
-        "GET /app/feed HTTP/1.1\r\nHost: gateway.test\r\n{token}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    ));
-    let head = String::from_utf8(socket.read_until(b"\r\n\r\n").unwrap()).unwrap();
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let _socket = house.feed(&json!({}));
     house.gateway.counts("gatewarden_sockets", &[" 1"]);
     // A write that leaves the role as it is leaves the socket too.
     assert_eq!(house.request("PATCH /app/members/bob", &json!({})).status, 200);
@@ -310,6 +322,28 @@ fn a_write_takes_an_open_socket_away() {
     house.members.is(ADA, json!({ "role": "guest" }));
     assert_eq!(house.request("PATCH /app/members/ada", &json!({})).status, 200);
     house.gateway.counts("gatewarden_sockets", &[" 0"]);
+}
+
+/// Every socket once asked at the same time: requests found no turn at the application any more, and sockets whose own
+/// didn't come soon enough were closed.
+#[test]
+fn sockets_that_are_judged_again_leave_room_for_requests() {
+    const CROWD: usize = 80;
+    let house = House::new();
+    let open = |number| {
+        let who = format!("crowd-{number}");
+        house.members.is(&format!("/app/members/{who}"), json!({ "role": "owner" }));
+        house.feed(&json!({ "sub": who }))
+    };
+    let _sockets: Vec<Client> = (0..CROWD).map(open).collect();
+    house.members.is(ADA, json!({ "role": "owner" }));
+    house.members.hold_those("/app/members/crowd-");
+    assert_eq!(house.request("PATCH /app/members/bob", &json!({})).status, 200);
+    crate::support::eventually("some ask", || house.members.asked().len() >= CROWD + 32);
+    assert_eq!(house.view(), 200);
+    house.members.release();
+    crate::support::eventually("all asked", || house.members.asked().len() == 2 * CROWD + 1);
+    house.gateway.counts("gatewarden_sockets", &[" 80"]);
 }
 
 #[test]
