@@ -241,7 +241,9 @@ fn standing(
     let (needs, missed) = facts.trail.take();
     match truth {
         Truth::Holds => Standing::For(()),
-        Truth::Unknown if !needs.is_empty() || missed == Missed::Something => {
+        Truth::Unknown
+            if (!needs.is_empty() || missed == Missed::Something) && may_hold(app, condition, facts) =>
+        {
             Standing::Open(Open { denial: denial(truth), needs })
         }
         Truth::Unknown | Truth::Fails => Standing::Against(denial(truth)),
@@ -263,6 +265,55 @@ impl Tester for Unfiltered<'_, '_> {
 
     fn instead_of(&mut self, named: usize) -> Option<Truth> {
         self.0.narrows.iter().any(|own| own.condition == named).then_some(Truth::Unknown)
+    }
+}
+
+/// Whether some answers to what isn't answered yet would make a condition hold. What is unknown for good never does, so
+/// that nobody is asked in vain, and nobody told to come again.
+fn may_hold(app: &App, condition: Option<usize>, facts: &Facts<'_>) -> bool {
+    let before = facts.trail.narrowed();
+    let hopes = condition.map(|own| hopes(app, &Condition::Named(own), facts));
+    facts.trail.unnarrow(before);
+    let _asked = facts.trail.take();
+    hopes.is_some_and(|own| own.holds)
+}
+
+/// What a condition may still come to.
+#[derive(Clone, Copy)]
+struct Hopes {
+    holds: bool,
+    fails: bool,
+}
+
+fn hopes(app: &App, condition: &Condition, facts: &Facts<'_>) -> Hopes {
+    let of_known = |test: &dyn Fn() -> Truth| {
+        let _before = facts.trail.take();
+        let truth = test();
+        let (needs, missed) = facts.trail.take();
+        let is_open = truth == Truth::Unknown && (!needs.is_empty() || missed == Missed::Something);
+        Hopes { holds: is_open || truth == Truth::Holds, fails: is_open || truth == Truth::Fails }
+    };
+    match condition {
+        Condition::Leaf(leaf) => of_known(&|| leaf.test(facts)),
+        Condition::Named(own) if facts.narrows.iter().any(|other| other.condition == *own) => {
+            of_known(&|| test(app, *own, facts))
+        }
+        Condition::Named(own) => match app.conditions.get(*own) {
+            Some(named) => hopes(app, &named.condition, facts),
+            None => Hopes { holds: false, fails: false },
+        },
+        Condition::All(parts) => parts.iter().fold(Hopes { holds: true, fails: false }, |all, part| {
+            let own = hopes(app, part, facts);
+            Hopes { holds: all.holds && own.holds, fails: all.fails || own.fails }
+        }),
+        Condition::Any(parts) => parts.iter().fold(Hopes { holds: false, fails: true }, |any, part| {
+            let own = hopes(app, part, facts);
+            Hopes { holds: any.holds || own.holds, fails: any.fails && own.fails }
+        }),
+        Condition::Not(part) => {
+            let own = hopes(app, part, facts);
+            Hopes { holds: own.fails, fails: own.holds }
+        }
     }
 }
 

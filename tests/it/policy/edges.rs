@@ -5,7 +5,8 @@ use std::sync::Arc;
 use gatewarden::authorize::{Permit, Ruling, Supposed, suppose};
 use gatewarden::config::{Carried, Sources, compile};
 use gatewarden::policy::Known;
-use gatewarden::policy::lookup::{Forget, LookedUp};
+use gatewarden::policy::lookup::{Forget, LookedUp, NoAnswer};
+use gatewarden::rejection::Rejection;
 use gatewarden::request::{CanonicalPath, Host, Query, RequestView};
 use gatewarden::token::{IssuerKind, VerifiedToken};
 use http::{HeaderMap, Method};
@@ -192,6 +193,28 @@ fn an_answer_of_another_shape_has_no_defaults() {
         let permit = permitted(ask(&sources, "GET /calls/open", &[], Known::default()));
         let edits = permit.edits().unwrap();
         assert_eq!((edits.filters[0].keep)(&answer), is_open, "as an element: {answer}");
+    }
+}
+
+/// An app was asked what no answer of its could have changed; and if it had none, the caller was told to come again.
+#[test]
+fn nobody_is_asked_in_vain() {
+    let rules = CALLS.replace("sub = \"string\"", "sub = \"string\"\nvip = \"bool\"");
+    let timeout = LookedUp::Unavailable(NoAnswer::Timeout);
+    for (open, why) in [
+        ("{ all = [\"token.vip = true\", \"call.locked = false\"] }", Rejection::Denied),
+        ("{ all = [\"call.locked = false\", { not = \"token.vip = true\" }] }", Rejection::Denied),
+        ("{ not = { any = [\"call.locked = true\", \"token.vip = true\"] } }", Rejection::Denied),
+        ("{ any = [\"token.vip = true\", \"call.locked = false\"] }", Rejection::Unanswered),
+        ("{ all = [\"token.sub = 'ada'\", \"call.locked = false\"] }", Rejection::Unanswered),
+    ] {
+        let sources = set(&[&rules.replace("open = \"call.locked = false\"", &format!("open = {open}"))]);
+        let mut known = Known::default();
+        known.learn(0, 0, timeout.clone());
+        match ask(&sources, "GET /calls/calls/7", &[], known) {
+            Ruling::Refuse(told, _) => assert_eq!(told, why, "{open}"),
+            other => panic!("{open}: {other:?}"),
+        }
     }
 }
 
