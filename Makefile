@@ -6,6 +6,7 @@
 test:
 	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest || true
 	cargo test --workspace --doc --quiet
+	cargo run --quiet -- test
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace; else cargo test --workspace --all-targets; fi
 
 # Sockets with a real Socket.IO server and client, which `npm` installs; `make test` skips these without it, and says so.
