@@ -15,6 +15,8 @@ use unicode_normalization::UnicodeNormalization;
 
 /// Longest request target that is read, in bytes; longer ones are refused with 414.
 pub const TARGET_MAX_BYTES: usize = 8 * 1024;
+/// The parameter by which a form says which method is meant (Rails, Laravel, Symfony and others).
+const METHOD_KEY: &str = "_method";
 /// Deepest path that is read, in segments.
 pub const SEGMENTS_MAX: usize = 64;
 /// Longest bearer token that is looked at, in bytes.
@@ -57,6 +59,9 @@ pub enum Malformed {
     /// A query key that a rule reads occurs twice, in another spelling, or as an array.
     #[error("a query parameter that decides is given more than once, or in another spelling")]
     QueryAmbiguous,
+    /// The query names a method: some servers take that one, another than the one that is judged.
+    #[error("the query names a method")]
+    QueryMethod,
     /// No host, two hosts, two that differ, or one that isn't a plain name or address.
     #[error("the host is missing, repeated or malformed")]
     Host,
@@ -92,6 +97,7 @@ impl Malformed {
             Self::TooDeep => "path-depth",
             Self::QueryCharacter => "query-character",
             Self::QueryAmbiguous => "query-ambiguous",
+            Self::QueryMethod => "query-method",
             Self::Host => "host",
             Self::HeaderAmbiguous => "header-ambiguous",
             Self::Authorization => "authorization",
@@ -230,7 +236,11 @@ impl<'r> Query<'r> {
     /// Accepts visible ASCII without `#`.
     pub fn parse(raw: &'r str) -> Result<Self, Malformed> {
         let plain = raw.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'#');
-        if plain { Ok(Self(raw)) } else { Err(Malformed::QueryCharacter) }
+        match plain {
+            true if names_a_method(raw) => Err(Malformed::QueryMethod),
+            true => Ok(Self(raw)),
+            false => Err(Malformed::QueryCharacter),
+        }
     }
 
     /// The bytes as the client sent them, without the `?`.
@@ -269,6 +279,17 @@ impl<'r> Query<'r> {
         }
         Ok(found)
     }
+}
+
+/// Whether a query has the parameter by which servers let a form say another method than the request's.
+fn names_a_method(raw: &str) -> bool {
+    let key = |pair: &str| {
+        decode_form(pair.split_once('=').map_or(pair, |(name, _)| name)).ok().map(Cow::into_owned)
+    };
+    let is_one = |pair: &str| {
+        pair.len() >= METHOD_KEY.len() && key(pair).is_some_and(|own| reads_alike(&own, METHOD_KEY))
+    };
+    raw.len() >= METHOD_KEY.len() && raw.split(['&', ';']).any(is_one)
 }
 
 /// Whether a server might take `name` for `key`: case aside, or as an element of an array or object.
@@ -501,6 +522,18 @@ mod tests {
         }
         assert_eq!(get("at_view=1&at-view=2&atview=3", "at_view"), Ok(Some("1".into())));
         assert!(Query::parse("a#b").is_err());
+    }
+
+    #[test]
+    fn a_query_names_no_method() {
+        for raw in
+            ["_method=DELETE", "a=1&_Method=put", "%5fm%65thod=x", "_method", "_method[]=x", "a;_method=x"]
+        {
+            assert_eq!(Query::parse(raw).map(Query::raw), Err(Malformed::QueryMethod), "{raw}");
+        }
+        for raw in ["method=x", "a_method=x", "a=_method", "_methods=x", ""] {
+            assert!(Query::parse(raw).is_ok(), "{raw}");
+        }
     }
 
     #[test]
