@@ -30,7 +30,7 @@ pub(super) fn tell(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     }
 }
 
-/// Whoever is let in by the other app's file is let in without what the owner's allow carries along.
+/// Whoever is let in by the other app's file is let in without what the owner's allow carries along: what guards the owner's answers would guard no more.
 fn tell_what_is_left_out(draft: &Draft<'_>, owner: &Draft<'_>, diagnostics: &mut Diagnostics) {
     for own in &draft.operations {
         let found = owner.by_route.get(&(own.verb, own.template.to_string()));
@@ -47,8 +47,10 @@ fn tell_what_is_left_out(draft: &Draft<'_>, owner: &Draft<'_>, diagnostics: &mut
             let route = format!("{} {}", own.verb, own.template);
             let message =
                 format!("`{}` permits `{route}` without the [{table}] of `{}`", draft.name, owner.name);
+            // What is on record is on record under either file; the others are what the caller is held to.
+            let diagnostic = if *table == "audit" { Diagnostic::warning } else { Diagnostic::error };
             diagnostics.push(
-                Diagnostic::warning(code::SHARED_ROUTES, message)
+                diagnostic(code::SHARED_ROUTES, message)
                     .at(own.span, "whoever is let in by this isn't held to it")
                     .also(theirs.span, "the owner's")
                     .help(format!("say [{table}] here too, or take `{}` out of `shared-with`", draft.name)),

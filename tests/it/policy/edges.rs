@@ -222,12 +222,18 @@ fn nobody_is_asked_in_vain() {
 #[test]
 fn a_header_that_the_owner_proves_is_no_clients_under_another_app() {
     let calls = CALLS.replacen("issuer", "shared-with = [\"desk\"]\nissuer", 1);
-    let sources = set(&[&calls, DESK]);
+    let told = |desk: &str| match compile(&set(&[&calls, desk]), Carried::nothing()) {
+        Ok(_) => String::new(),
+        Err(mistakes) => rendered(&mistakes, &set(&[&calls, desk])),
+    };
+    let open = told(DESK);
+    assert!(open.contains("permits `POST /calls/calls` without the [body] of `calls`"), "{open}");
+    let held = DESK.replacen("[resource", "[body]\n\"POST /calls\" = { only = [\"/to\"] }\n[resource", 1);
+    assert_eq!(told(&held), "");
+    let sources = set(&[&calls, &held]);
     let mut permit = permitted(ask(&sources, "POST /calls/calls", &[("x-view", "all")], Known::default()));
     assert_eq!(permit.identity().unwrap().permission, "calls#make");
     assert_eq!(permit.removed(), ["x-view"]);
     let stale = Forget { app: "calls".into(), tenant: "acme".into(), namespace: "call".into() };
     assert_eq!(permit.take_forgets(), [stale], "a write makes it stale, whoever's file permits it");
-    let told = rendered(&compile(&sources, Carried::nothing()).unwrap().remarks, &sources);
-    assert!(told.contains("permits `POST /calls/calls` without the [body] of `calls`"), "{told}");
 }
