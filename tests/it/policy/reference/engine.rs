@@ -36,9 +36,7 @@ impl Verdict {
         let is_none = |name: &String| name != "body" && *ask.answer(name) == world::Answer::None;
         match (self, expected) {
             (Self::Refused("unanswered"), Expected::Refused(_)) if asked.of_world.iter().any(is_none) => true,
-            (Self::Refused(kind), Expected::Refused(kinds)) if of_rules(kind) => {
-                kinds.iter().any(|own| of_rules(own))
-            }
+            (Self::Refused(kind), Expected::Refused(kinds)) if of_rules(kind) => kinds.iter().any(of_rules),
             _ => self.is(expected),
         }
     }

@@ -108,14 +108,13 @@ impl Obligations {
 
     pub(super) fn written(&self) -> String {
         let mut text = String::new();
-        for condition in 0..NARROW_KEYS.len() {
+        for (condition, key) in NARROW_KEYS.iter().enumerate() {
             let own: Vec<_> = self.narrows.iter().filter(|own| own.condition == condition).collect();
             if own.is_empty() {
                 continue;
             }
             text += &format!("[narrow.c{condition}]\n");
             for narrow in own {
-                let key = NARROW_KEYS[condition];
                 text +=
                     &format!("{} = {{ query = \"{key}\", pass = {NARROW_PASS:?} }}\n", operation(narrow.on));
             }
