@@ -43,18 +43,24 @@ impl Said {
     }
 }
 
-/// A member of a document. One that is spelled in another case could be the one that the app reads.
+/// A member of a document. One that is spelled in another case could be the one that the app reads, and nothing is absent
+/// from what has no members: a default stands for neither.
 fn member(document: &Json, fact: &Fact) -> Said {
     let mut own = document;
-    for part in place(fact.name) {
+    for (depth, part) in place(fact.name).into_iter().enumerate() {
         let next = match own {
             Json::Object(members) => members.get(part),
             Json::Array(items) => part.parse::<usize>().ok().and_then(|at| items.get(at)),
             _ => None,
         };
         let Some(next) = next else {
-            let alike = own.as_object().is_some_and(|all| all.keys().any(|key| key.to_lowercase() == part));
-            return if alike { Said::Odd } else { Said::Absent };
+            let lacks = match own {
+                Json::Object(all) => !all.keys().any(|key| key.to_lowercase() == part),
+                Json::Array(_) => part.parse::<usize>().is_ok(),
+                Json::Null => depth > 0,
+                Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
+            };
+            return if lacks { Said::Absent } else { Said::Odd };
         };
         own = next;
     }
