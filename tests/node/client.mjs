@@ -4,7 +4,7 @@ import { io } from "socket.io-client";
 
 const [url, authorization, transports] = process.argv.slice(2);
 const socket = io(url, {
-  path: "/app/guarded/socket.io/",
+  path: "/app-guarded/socket.io/",
   transports: transports.split(","),
   extraHeaders: { Authorization: authorization },
   auth: { agent: JSON.stringify({ roles: ["boss"] }), fcm: "device-7" },
@@ -54,7 +54,7 @@ assert.equal(await socket.emitWithAck("publishCimEvent", "last"), true);
 assert.ok(socket.connected);
 
 const stranger = io(`${url}/admin`, {
-  path: "/app/guarded/socket.io/",
+  path: "/app-guarded/socket.io/",
   transports: ["websocket"],
   extraHeaders: { Authorization: authorization },
   reconnection: false,

@@ -4,7 +4,7 @@ import { Server } from "socket.io";
 
 const reached = [];
 const http = createServer();
-const io = new Server(http, { path: "/app/guarded/socket.io/", pingInterval: 300, pingTimeout: 2000 });
+const io = new Server(http, { path: "/app-guarded/socket.io/", pingInterval: 300, pingTimeout: 2000 });
 
 io.on("connection", (socket) => {
   reached.push(["connect", socket.handshake.auth]);
