@@ -52,7 +52,10 @@ pub fn carried(snapshot: &Snapshot, permit: &Permit, evidence: &Evidence) -> Vec
     }
     steps.extend(evidence.judged.as_ref().and_then(seat).map(step));
     for (name, value) in permit.supplied() {
-        steps.push(step(format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))));
+        let told = step(format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+        if !steps.contains(&told) {
+            steps.push(told);
+        }
     }
     for (name, value) in &evidence.audited {
         steps.push(step(format!("on record: {name} = {value}")));

@@ -23,10 +23,10 @@ pub struct Args {
     /// Say nothing, only exit
     #[arg(long, short)]
     quiet: bool,
-    /// The method
+    /// The method; EMIT for an event of a socket
     #[arg(required_unless_present = "list")]
     method: Option<String>,
-    /// The path from the root, with its query if there is one
+    /// The path from the root, with its query if there is one; the event for EMIT
     #[arg(required_unless_present = "list")]
     path: Option<String>,
 }

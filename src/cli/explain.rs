@@ -26,9 +26,9 @@ pub struct Args {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
-    /// The method
+    /// The method; EMIT for an event of a socket
     method: String,
-    /// The path from the root, with its query if there is one
+    /// The path from the root, with its query if there is one; the event for EMIT
     path: String,
 }
 

@@ -79,11 +79,21 @@ impl Hypothesis {
         method: &str,
         target: &str,
     ) -> Result<Self, Unposed> {
+        let event = if method == "EMIT" { Some(the_event(snapshot, asked, target)?) } else { None };
+        let opening =
+            event.and_then(|at| snapshot.operation(at)).map(|(app, own)| app.path_of(own).to_string());
+        let (method, target) = match &opening {
+            Some(path) => ("GET", path.as_str()),
+            None => (method, target),
+        };
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| format!("`{method}` is no method"))?;
         let (path, _) = target.split_once('?').unwrap_or((target, ""));
         let canonical =
             CanonicalPath::parse(path).map_err(|why| format!("`{path}`: {why}; a gateway answers 400"))?;
-        let app = the_app(snapshot, asked, &method, &canonical)?;
+        let app = match event {
+            Some(at) => snapshot.apps.get(at.app),
+            None => the_app(snapshot, asked, &method, &canonical)?,
+        };
         let host = app.and_then(|app| app.hosts.first()).map_or("gateway.invalid", |host| host);
         let mut hypothesis = Self {
             method,
@@ -92,7 +102,7 @@ impl Hypothesis {
             headers: HeaderMap::new(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             caller: None,
-            answers: Answers::default(),
+            answers: Answers { event, ..Answers::default() },
             assumed: Vec::new(),
         };
         let Some(app) = app else { return Ok(hypothesis) };
@@ -327,6 +337,17 @@ impl Answers {
             put_at(answer, at, value);
         }
     }
+}
+
+/// The event of this name: of the named app's socket, or of the first that has it.
+fn the_event(snapshot: &Snapshot, asked: &Stated, name: &str) -> Result<OperationRef, String> {
+    let is_asked = |app: &App| asked.app.as_deref().is_none_or(|own| *own == *app.name);
+    let apps = || snapshot.apps.iter().enumerate().filter(|(_, app)| is_asked(app));
+    let found = apps().find_map(|(index, app)| Some((index, *app.events.get(name)?)));
+    let names = apps().flat_map(|(_, app)| app.events.keys()).map(|own| &**own);
+    found
+        .map(|(app, operation)| OperationRef { app, operation })
+        .ok_or_else(|| unknown(&format!("no socket has an event `{name}`"), name, names))
 }
 
 /// The app that is asked about: the named one, or the first that has the route and every role that was stated.

@@ -236,6 +236,17 @@ fn can_takes_a_real_token_and_says_why_it_is_refused() {
 }
 
 #[test]
+fn can_answers_for_events_of_a_socket() {
+    let can = |role, event, code, words: &[&str]| says(&["can", "--role", role, "EMIT", event], code, words);
+    can("agent", "deletePullModeRequest", 1, &["no (no-permission)", "roles that could: supervisor; admin"]);
+    can("supervisor", "deletePullModeRequest", 0, &["yes (granted, rules/agent-desk.toml:"]);
+    let arguments = ["can", "--role", "agent", "EMIT", "deletePullModeReqest"];
+    says(&arguments, 2, &["no socket has an event", "did you mean `deletePullModeRequest`?"]);
+    let explain = ["explain", "--role", "agent", "EMIT", "deletePullModeRequest"];
+    says(&explain, 1, &["EMIT deletePullModeRequest -> agent-desk: subscribed-list#manage"]);
+}
+
+#[test]
 fn can_lists_what_a_role_may_do() {
     let listed = says(
         &["can", "--app", "connect", "--role", "Read Only", "--list"],
