@@ -428,7 +428,8 @@ fn put_at(document: &mut Map<String, Value>, at: &Pointer, value: Value) {
     put(document, &path, value);
 }
 
-fn put(claims: &mut Map<String, Value>, path: &[Box<str>], value: Value) {
+/// Puts a value at a path of members, making the objects on the way.
+pub(super) fn put(claims: &mut Map<String, Value>, path: &[Box<str>], value: Value) {
     let Some((first, rest)) = path.split_first() else { return };
     if rest.is_empty() {
         claims.insert(first.to_string(), value);

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
+use super::super::hypothesis::put;
 use super::table::{Expected, Row, SeatStated};
 use crate::authorize::{Permit, Ruling, Supposed, suppose};
 use crate::fact::Source;
@@ -224,16 +225,4 @@ fn claims(app: &App, issuer: &Issuer, row: &Row) -> Map<String, Value> {
         put(&mut claims, path, json!(row.roles));
     }
     claims
-}
-
-fn put(claims: &mut Map<String, Value>, path: &[Box<str>], value: Value) {
-    let Some((first, rest)) = path.split_first() else { return };
-    if rest.is_empty() {
-        claims.insert(first.to_string(), value);
-        return;
-    }
-    let inner = claims.entry(first.to_string()).or_insert_with(|| Value::Object(Map::new()));
-    if let Value::Object(inner) = inner {
-        put(inner, rest, value);
-    }
 }
