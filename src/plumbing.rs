@@ -4,6 +4,9 @@
 //! a path is kept as the operator wrote it, already joined to the directory of `gateway.toml`.
 
 mod credential;
+mod limits;
+mod listen;
+mod upstream;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,6 +18,9 @@ use ipnet::IpNet;
 use crate::token::IssuerKind;
 
 pub use credential::{Credential, CredentialSource, NoSecret, SECRET_MAX_BYTES, examine};
+pub use limits::Limits;
+pub use listen::{LISTEN_ADDRESS, ListenConfig};
+pub use upstream::{Place, Scheme, ServerAddress, UpstreamConfig};
 
 /// Everything that `gateway.toml` says, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,15 +50,6 @@ pub struct GatewayConfig {
     pub log: LogFormat,
     /// `[ledger] file`: where who has a seat is kept over a restart; `None` keeps it in memory only.
     pub ledger: Option<PathBuf>,
-}
-
-/// Where requests arrive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenConfig {
-    /// The address; port 0 takes any free port.
-    pub address: SocketAddr,
-    /// How many runtimes share it; `None` is one per core.
-    pub workers: Option<usize>,
 }
 
 /// Who signs tokens.
@@ -85,56 +82,6 @@ pub enum KeySource {
     File(PathBuf),
 }
 
-/// One application behind the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamConfig {
-    /// The name in the configuration.
-    pub name: Arc<str>,
-    /// The places that it serves; at least one.
-    pub at: Vec<Place>,
-    /// Its servers; at least one.
-    pub servers: Vec<ServerAddress>,
-    /// A path prefix that is cut off before forwarding: starts with `/`, doesn't end in one.
-    pub strip: Option<String>,
-    /// What look-ups authenticate with.
-    pub credential: Option<Credential>,
-    /// How long a connection may take to come up.
-    pub connect_timeout: Duration,
-    /// How long the first byte of an answer, and each next one, may take.
-    pub read_timeout: Duration,
-    /// How long the whole exchange may take.
-    pub total_timeout: Duration,
-}
-
-/// Part of the address space of requests: a path prefix at a segment boundary, perhaps on one host alone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// The host in lower case; `None` is any.
-    pub host: Option<String>,
-    /// The prefix: `/`, or starts with `/` and doesn't end in one.
-    pub prefix: String,
-}
-
-/// One server of an upstream.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ServerAddress {
-    /// How it is spoken to.
-    pub scheme: Scheme,
-    /// Name or address; an IPv6 address without its brackets.
-    pub host: String,
-    /// The port, the scheme's own if none was given.
-    pub port: u16,
-}
-
-/// How a server is spoken to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scheme {
-    /// Plain HTTP.
-    Http,
-    /// HTTP over TLS.
-    Https,
-}
-
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -145,86 +92,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// What bounds every request and connection. No limit is optional.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Open client connections.
-    pub connections: usize,
-    /// Open client connections of one address.
-    pub connections_per_client: usize,
-    /// Requests in flight.
-    pub requests: usize,
-    /// Bytes of a request's head.
-    pub head_bytes: usize,
-    /// Header lines of a request.
-    pub headers: usize,
-    /// Bytes of a request's body.
-    pub body_bytes: u64,
-    /// Bytes of a request's body that a rule reads.
-    pub rule_body_bytes: u64,
-    /// Time for a request's head to arrive.
-    pub head_timeout: Duration,
-    /// Time for the next piece of a request's body to arrive.
-    pub body_timeout: Duration,
-    /// Time that a connection may stay without a request.
-    pub idle_timeout: Duration,
-    /// Concurrent streams of an HTTP/2 connection.
-    pub h2_streams: u32,
-    /// Requests of one connection before it is closed.
-    pub requests_per_connection: u64,
-    /// Bytes of an upstream's response head.
-    pub upstream_head_bytes: usize,
-    /// Idle connections kept per server and worker.
-    pub upstream_idle_connections: usize,
-    /// Time that an idle upstream connection is kept.
-    pub upstream_idle_timeout: Duration,
-    /// Verified tokens that are remembered, per worker.
-    pub cached_tokens: usize,
-    /// Open sockets: WebSockets, and Socket.IO sessions over whatever transport.
-    pub sockets: usize,
-    /// Bytes of one message of a client on a socket.
-    pub socket_message_bytes: usize,
-    /// Packets of a client on a socket, per second and kept up.
-    pub socket_packets_per_second: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            connections_per_client: 200,
-            requests: 10_000,
-            head_bytes: 32 * KIB,
-            headers: 100,
-            body_bytes: 10 * 1024 * 1024,
-            rule_body_bytes: 64 * 1024,
-            head_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
-            h2_streams: 100,
-            requests_per_connection: 10_000,
-            upstream_head_bytes: 64 * KIB,
-            upstream_idle_connections: 64,
-            upstream_idle_timeout: Duration::from_secs(30),
-            cached_tokens: 10_000,
-            sockets: 10_000,
-            socket_message_bytes: 1024 * KIB,
-            socket_packets_per_second: 100,
-        }
-    }
-}
-
-impl UpstreamConfig {
-    /// Default of `connect-timeout`.
-    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-    /// Default of `read-timeout`.
-    pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
-    /// Default of `total-timeout`: long enough for downloads and event streams, short enough to end.
-    pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(3600);
-}
-
-/// Default of `[listen] address`: this machine alone, so that a first try is open to nobody else.
-pub const LISTEN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// Default of `[admin] address`.
 pub const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 /// Default of `rules`.
@@ -240,5 +107,3 @@ pub const ENTRA_ISSUER: &str = "https://login.microsoftonline.com/{tenantid}/v2.
 /// Entra's shared discovery document.
 pub const ENTRA_METADATA: &str =
     "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration";
-
-const KIB: usize = 1024;

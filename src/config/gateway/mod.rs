@@ -1,10 +1,13 @@
 //! `gateway.toml` → [`plumbing`](crate::plumbing): what each key means, and what is a mistake in it.
 
-mod parts;
+mod issuers;
+mod limits;
+mod listen;
 mod read;
 #[cfg(test)]
 mod tests;
 mod units;
+mod upstreams;
 
 pub(super) use units::duration;
 

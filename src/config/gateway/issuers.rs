@@ -1,17 +1,12 @@
-//! Reads `[issuers.NAME]` and `[upstreams.NAME]`.
+//! Reads `[issuers.NAME]`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::super::diagnostic::{Diagnostic, Span, code};
-use super::super::raw::{Entry, Fields, Node, Raw, Table};
-use super::read::Reader;
+use super::super::raw::{Entry, Fields, Node, Table};
+use super::read::{Reader, is_empty_list};
 use super::units::{self, UrlReach};
-use super::{
-    Credential, CredentialSource, ENTRA_ISSUER, ENTRA_METADATA, IssuerConfig, KeySource, LEEWAY, LEEWAY_MAX,
-    Place, UpstreamConfig,
-};
+use super::{ENTRA_ISSUER, ENTRA_METADATA, IssuerConfig, KeySource, LEEWAY, LEEWAY_MAX};
 use crate::token::IssuerKind;
 
 /// The algorithms that an issuer may be given; what a client and a server could share a secret for isn't here.
@@ -104,10 +99,6 @@ fn some_texts(reader: &mut Reader<'_>, node: Option<&Node>, otherwise: &str) -> 
     texts.iter().map(|text| text.value.to_owned()).collect()
 }
 
-fn is_empty_list(node: &Node) -> bool {
-    matches!(&node.value, Raw::List(items) if items.is_empty())
-}
-
 fn key_source(reader: &mut Reader<'_>, fields: &mut Fields<'_>, kind: IssuerKind, issuer: &str) -> KeySource {
     let (metadata, jwks) = (fields.entry("metadata"), fields.entry("jwks"));
     if let (Some(metadata), Some(jwks)) = (metadata, jwks) {
@@ -144,103 +135,4 @@ fn fetched(reader: &mut Reader<'_>, node: &Node) -> String {
         Err(message) => reader.mistake(text.inner(), message),
     }
     text.value.to_owned()
-}
-
-/// A place that an upstream has taken, and where it says so.
-pub(super) type Taken = (Place, Span);
-
-pub(super) fn upstream(
-    reader: &mut Reader<'_>,
-    entry: &Entry,
-    table: &Table,
-    taken: &mut Vec<Taken>,
-) -> UpstreamConfig {
-    let mut fields = Fields::new(table);
-    let at_node = fields.require("at", entry.span, reader.diagnostics);
-    let at = places(reader, at_node, taken);
-    let servers_node = fields.require("servers", entry.span, reader.diagnostics);
-    let servers = reader.parsed_list(servers_node, units::server);
-    for (node, message) in [(at_node, "names no place to serve"), (servers_node, "names no server")] {
-        if let Some(node) = node.filter(|node| is_empty_list(node)) {
-            reader.mistake(node.span, message);
-        }
-    }
-    let strip = strip(reader, fields.take("strip"), &at);
-    let credential = fields.entry("credential").and_then(|entry| credential(reader, entry));
-    let (minute, day) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
-    let connect_timeout =
-        reader.duration(fields.take("connect-timeout"), UpstreamConfig::CONNECT_TIMEOUT, minute);
-    let read_timeout = reader.duration(fields.take("read-timeout"), UpstreamConfig::READ_TIMEOUT, day);
-    let total_timeout = reader.duration(fields.take("total-timeout"), UpstreamConfig::TOTAL_TIMEOUT, day);
-    reader.unsupported(&mut fields, "health", "a server that can't be reached is passed over all the same");
-    fields.finish(reader.diagnostics);
-    let name = Arc::from(entry.key.as_str());
-    UpstreamConfig { name, at, servers, strip, credential, connect_timeout, read_timeout, total_timeout }
-}
-
-/// Where a secret is, never what it is.
-fn credential(reader: &mut Reader<'_>, entry: &Entry) -> Option<Credential> {
-    if let Raw::Text(..) = entry.value.value {
-        reader.diagnostics.push(
-            Diagnostic::error(code::WRONG_TYPE, "a secret doesn't stand in this file")
-                .at(entry.value.span, "")
-                .help("`{ file = \"secrets/NAME\" }`, or `{ env = \"NAME\" }`"),
-        );
-        return None;
-    }
-    let table = entry.value.table(reader.diagnostics)?;
-    let mut fields = Fields::new(table);
-    let (file, env) = (fields.take("file"), fields.take("env"));
-    fields.finish(reader.diagnostics);
-    let text = |reader: &mut Reader<'_>, node: &Node| {
-        let text = node.text(reader.diagnostics)?;
-        let is_name = !text.value.trim().is_empty() && !text.value.contains(['\0', '=']);
-        if !is_name {
-            reader.mistake(text.inner(), "names nothing");
-        }
-        is_name.then(|| text.value.to_owned())
-    };
-    let source = match (file, env) {
-        (Some(file), None) => {
-            let name = text(reader, file)?;
-            CredentialSource::File(reader.base.join(name))
-        }
-        (None, Some(env)) => CredentialSource::Env(text(reader, env)?),
-        _ => {
-            reader.mistake(entry.value.span, "a credential comes from one place: `file` or `env`");
-            return None;
-        }
-    };
-    Some(Credential::new(source))
-}
-
-fn places(reader: &mut Reader<'_>, node: Option<&Node>, taken: &mut Vec<Taken>) -> Vec<Place> {
-    let mut places = BTreeSet::new();
-    for item in node.and_then(|node| node.list(reader.diagnostics)).unwrap_or_default() {
-        let Some(place) = reader.parsed(Some(item), units::place) else { continue };
-        if let Some((_, first)) = taken.iter().find(|(other, _)| *other == place) {
-            reader.diagnostics.push(
-                Diagnostic::error(code::DUPLICATE, "this place is served twice")
-                    .at(item.span, "")
-                    .also(*first, "here too"),
-            );
-        }
-        taken.push((place.clone(), item.span));
-        places.insert(place);
-    }
-    places.into_iter().collect()
-}
-
-/// What is cut off must stand at the front of everything that the upstream serves; otherwise some requests
-/// would be forwarded with it and some without.
-fn strip(reader: &mut Reader<'_>, node: Option<&Node>, at: &[Place]) -> Option<String> {
-    let prefix = reader.parsed(node, units::prefix).filter(|prefix| prefix != "/")?;
-    let under = |place: &&Place| {
-        place.prefix.strip_prefix(&prefix).is_none_or(|rest| !rest.is_empty() && !rest.starts_with('/'))
-    };
-    if let Some((outside, node)) = at.iter().find(under).zip(node) {
-        let message = format!("`at` serves `{}`, which doesn't begin with that", outside.prefix);
-        reader.mistake(node.span, &message);
-    }
-    Some(prefix)
 }

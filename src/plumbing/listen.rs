@@ -1,0 +1,15 @@
+//! `[listen]`: where callers come in.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Where requests arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenConfig {
+    /// The address; port 0 takes any free port.
+    pub address: SocketAddr,
+    /// How many runtimes share it; `None` is one per core.
+    pub workers: Option<usize>,
+}
+
+/// Default of `[listen] address`: this machine alone, so that a first try is open to nobody else.
+pub const LISTEN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
