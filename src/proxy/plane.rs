@@ -13,7 +13,7 @@ use crate::headers::Peer;
 use crate::ledger::Ledger;
 use crate::lookup::LookUps;
 use crate::snapshot::{Live, Snapshot};
-use crate::telemetry::{Counted, Metrics};
+use crate::telemetry::{Counted, Limit, Metrics};
 use crate::upstream::Upstreams;
 
 /// What all requests of one gateway share.
@@ -124,12 +124,12 @@ impl Plane {
         let most = if is_proxy { limits.connections } else { limits.connections_per_client };
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.total >= limits.connections {
-            self.metrics.connection_refused("connections");
+            self.metrics.limit_hit(Limit::Connections);
             return None;
         }
         let of_client = connections.per_client.entry(address).or_default();
         if *of_client >= most {
-            self.metrics.connection_refused("connections-per-client");
+            self.metrics.limit_hit(Limit::ConnectionsPerClient);
             return None;
         }
         *of_client += 1;

@@ -12,6 +12,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry,
 use super::cache;
 use super::family::{Family, Seconds, Spec};
 use super::labels::Bounded;
+use super::limits::Limit;
 use super::lookups::LookUpSeries;
 use super::process::Process;
 use super::seats::SeatMetrics;
@@ -50,7 +51,7 @@ pub struct Metrics {
     jwks_failures: Family<IntCounter>,
     sockets: Family<IntGauge>,
     connections: IntGauge,
-    connections_refused: Family<IntCounter>,
+    limit_hits: Family<IntCounter>,
     in_flight: IntGauge,
     seats: SeatMetrics,
     pub(super) labels: Labels,
@@ -159,7 +160,7 @@ impl Metrics {
             jwks_failures: made.family(JWKS_FAILURES)?,
             sockets: made.family(SOCKETS)?,
             connections: made.gauge(CONNECTIONS)?,
-            connections_refused: made.family(CONNECTIONS_REFUSED)?,
+            limit_hits: made.family(LIMIT_HITS)?,
             in_flight: made.gauge(IN_FLIGHT)?,
             seats: SeatMetrics::new(&made)?,
             labels: Labels {
@@ -186,8 +187,8 @@ impl Metrics {
                 let _ = self.reloads.get(&[result, trigger.as_str()]);
             }
         }
-        for limit in ["connections", "connections-per-client"] {
-            let _ = self.connections_refused.get(&[limit]);
+        for limit in Limit::ALL {
+            let _ = self.limit_hits.get(&[limit.as_str()]);
         }
         for bounded in self.labels.all() {
             let _ = self.overflow.get(&[bounded.label]);
@@ -198,6 +199,9 @@ impl Metrics {
     pub fn observe(&self, outcome: &Outcome) {
         cache::record(self, outcome);
         super::record_audit(outcome);
+        if let Some(limit) = Limit::of(outcome) {
+            self.limit_hit(limit);
+        }
         // The status was sent before the answer broke off, so no status tells.
         if matches!(outcome.ending, Ending::UpstreamBroke | Ending::AnswerWithheld) {
             let upstream = outcome.upstream_name.as_deref();
@@ -220,9 +224,9 @@ impl Metrics {
         Some(Counted(gauge))
     }
 
-    /// A connection was closed unheard, because of this limit.
-    pub fn connection_refused(&self, limit: &'static str) {
-        count(&self.connections_refused, &[limit]);
+    /// A connection or a request came to this limit.
+    pub fn limit_hit(&self, limit: Limit) {
+        count(&self.limit_hits, &[limit.as_str()]);
     }
 
     /// A request in flight, for as long as the result lives.

@@ -6,6 +6,7 @@ mod audit;
 mod cache;
 mod family;
 mod labels;
+mod limits;
 pub mod log;
 mod lookups;
 mod metrics;
@@ -16,5 +17,6 @@ mod seats;
 mod tests;
 
 pub(crate) use audit::record as record_audit;
+pub use limits::Limit;
 pub use lookups::Hits;
 pub use metrics::{Counted, Metrics, MetricsError, Mode, Trigger};

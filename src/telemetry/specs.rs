@@ -127,9 +127,9 @@ pub(super) const SOCKETS: Spec = spec(
     &["app"],
 );
 pub(super) const CONNECTIONS: Spec = spec("gatewarden_connections", "Open client connections.", &[]);
-pub(super) const CONNECTIONS_REFUSED: Spec = spec(
-    "gatewarden_connections_refused_total",
-    "Client connections that were closed unheard, by the limit that was reached.",
+pub(super) const LIMIT_HITS: Spec = spec(
+    "gatewarden_limit_hits_total",
+    "Connections and requests that a limit of gateway.toml refused or ended.",
     &["limit"],
 );
 pub(super) const IN_FLIGHT: Spec =

@@ -112,7 +112,7 @@ fn more_connections_than_there_is_room_for_are_closed() {
         assert_eq!(client.ask(ASK).status, 200);
     }
     assert!(gateway.client().is_closed());
-    gateway.counts("gatewarden_connections_refused_total{limit=\"connections-per-client\"}", &[" 1"]);
+    gateway.counts("gatewarden_limit_hits_total{limit=\"connections-per-client\"}", &[" 1"]);
     kept.pop();
     eventually("there is room again", || {
         let mut client = gateway.client();

@@ -1,0 +1,73 @@
+//! The limits that can be reached, as they are counted. One that is reached often is too low, or somebody is trying it.
+
+use crate::outcome::{Ending, Outcome};
+
+/// A limit that can be reached, by its key in `[limits]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Open client connections.
+    Connections,
+    /// Open client connections of one address.
+    ConnectionsPerClient,
+    /// Requests in flight.
+    Requests,
+    /// Bytes or lines of a request's head, or bytes of its target.
+    Head,
+    /// Bytes of a request's body.
+    Body,
+    /// A head that took too long.
+    HeadTimeout,
+    /// A body that arrived too slowly.
+    BodyTimeout,
+    /// A connection on which nothing happened.
+    IdleTimeout,
+    /// Requests of one connection.
+    RequestsPerConnection,
+    /// A client of HTTP/2 that broke the protocol's bounds: too many resets, too much of a head.
+    H2Flood,
+}
+
+impl Limit {
+    /// Every limit.
+    pub const ALL: [Self; 10] = [
+        Self::Connections,
+        Self::ConnectionsPerClient,
+        Self::Requests,
+        Self::Head,
+        Self::Body,
+        Self::HeadTimeout,
+        Self::BodyTimeout,
+        Self::IdleTimeout,
+        Self::RequestsPerConnection,
+        Self::H2Flood,
+    ];
+
+    /// The label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::ConnectionsPerClient => "connections-per-client",
+            Self::Requests => "requests",
+            Self::Head => "head",
+            Self::Body => "body",
+            Self::HeadTimeout => "head-timeout",
+            Self::BodyTimeout => "body-timeout",
+            Self::IdleTimeout => "idle-timeout",
+            Self::RequestsPerConnection => "requests-per-connection",
+            Self::H2Flood => "h2-flood",
+        }
+    }
+
+    /// The limit that ended a request, if one did.
+    pub(super) fn of(outcome: &Outcome) -> Option<Self> {
+        let Ending::Own(reason) = outcome.ending else { return None };
+        match reason {
+            "overloaded" => Some(Self::Requests),
+            "target-too-long" => Some(Self::Head),
+            "body-too-large" => Some(Self::Body),
+            "request-timeout" => Some(Self::BodyTimeout),
+            _ => None,
+        }
+    }
+}
