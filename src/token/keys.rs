@@ -3,6 +3,8 @@
 //! Nothing here fetches. `control::keys` reads a key set from a file or an identity provider and publishes it into
 //! the [`KeyCell`]; verification only ever looks into the cell, without a lock and without waiting.
 
+mod weak;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -65,9 +67,8 @@ impl Key {
     }
 
     /// Whether `signature` (base64url) over `signed` was made with this key's private half.
-    pub(super) fn has_signed(&self, signed: &str, signature: &str, algorithm: Algorithm) -> bool {
-        let check =
-            || jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &self.decoding, algorithm.jose());
+    pub(super) fn has_signed(&self, signed: &[u8], signature: &str, algorithm: Algorithm) -> bool {
+        let check = || jsonwebtoken::crypto::verify(signature, signed, &self.decoding, algorithm.jose());
         self.fits(algorithm) && check().unwrap_or(false)
     }
 }
@@ -196,7 +197,7 @@ fn read_rsa(n: &str, e: &str) -> Option<(KeyType, Vec<u8>, DecodingKey)> {
     let bits = modulus.len() * 8 - leading;
     let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
     let exponent_fits = odd(&exponent) && exponent.len() <= 4 && exponent != [1];
-    if !RSA_BITS.contains(&bits) || !odd(&modulus) || !exponent_fits {
+    if !RSA_BITS.contains(&bits) || !odd(&modulus) || !exponent_fits || weak::is_factorable(&modulus) {
         return None;
     }
     let decoding = DecodingKey::from_rsa_raw_components(&modulus, &exponent);

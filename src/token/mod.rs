@@ -13,6 +13,8 @@ mod jws;
 mod keys;
 pub mod signer;
 mod verifier;
+#[cfg(test)]
+mod wycheproof;
 
 use std::sync::Arc;
 

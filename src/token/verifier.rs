@@ -161,7 +161,7 @@ fn prove(
         IssuerKind::Entra => entra::may_sign(key, &issuer.issuer, iss, tenant),
         IssuerKind::Keycloak | IssuerKind::Oidc => true,
     };
-    let has_signed = |key: &Key| key.has_signed(parts.signed, parts.signature, algorithm);
+    let has_signed = |key: &Key| key.has_signed(parts.signed.as_bytes(), parts.signature, algorithm);
     let mut candidates = candidates.filter(|key| may_sign(key)).peekable();
     if candidates.peek().is_none() {
         return Err(TokenError::UnknownKey);
