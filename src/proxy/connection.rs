@@ -1,13 +1,15 @@
 //! HTTP on one accepted connection: which version it speaks, how long it may take, and how it ends.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::task::Context;
+use std::time::{Duration, Instant};
 
-use http::HeaderValue;
 use http::header::CONNECTION;
+use http::{HeaderValue, StatusCode};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -64,11 +66,10 @@ pub(super) struct Arrival {
 /// Serves a connection to its end.
 pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
     let Arrival { stream, plane, peer, seat, phase, open } = arrival;
-    let mut drained = phase.clone();
     let protocol = tokio::select! {
         biased;
         protocol = tokio::time::timeout(limits.head_timeout, read_protocol(&stream)) => protocol,
-        _ = drained.changed() => return,
+        () = silent(phase.clone()) => return,
     };
     let Ok(Ok(protocol)) = protocol else { return };
     let waiting = matches!(protocol, Protocol::Http2).then(Arc::<Waiting>::default);
@@ -87,12 +88,13 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
     let most = limits.requests_per_connection;
     let service = service_fn(move |request| {
         let is_last = client.served.fetch_add(1, Ordering::Relaxed) + 1 >= most;
-        let client = client.clone();
+        let (client, leaving) = (client.clone(), client.clone());
         async move {
             let mut response = handle(client, request).await?;
-            // An answer that is ready at once is written before the connection could be told to leave: it says itself
-            // that nothing more is taken, so that no request is on its way to a closed connection.
-            if is_last && matches!(protocol, Protocol::Http1) {
+            // It says itself that nothing more is taken, so that no request is on its way to a closed connection.
+            let is_last = is_last || is_draining(&leaving.phase);
+            let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            if is_last && !is_switch && matches!(protocol, Protocol::Http1) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
@@ -104,12 +106,14 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
     let is_used_up = || counted.served.load(Ordering::Relaxed) >= most;
     match protocol {
         Protocol::Http1 => {
-            let connection = http1(limits, clock).serve_connection(io, service).with_upgrades();
-            drive(pin!(connection), http1::UpgradeableConnection::graceful_shutdown, is_used_up, phase).await;
+            let told = unused(phase.clone(), clock.clone());
+            let connection = pin!(http1(limits, clock).serve_connection(io, service).with_upgrades());
+            drive(connection, http1::UpgradeableConnection::graceful_shutdown, is_used_up, phase, told).await;
         }
         Protocol::Http2 => {
             let connection = pin!(http2(limits).serve_connection(io, service));
-            let driven = drive(connection, http2::Connection::graceful_shutdown, is_used_up, phase);
+            let driven =
+                drive(connection, http2::Connection::graceful_shutdown, is_used_up, phase, ready(()));
             let waiting = waiting.unwrap_or_default();
             tokio::select! {
                 biased;
@@ -172,16 +176,48 @@ fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Polls a connection to its end. When the gateway drains, or the connection had its share of requests, it takes no
-/// new ones.
+fn is_draining(phase: &watch::Receiver<Phase>) -> bool {
+    // Cheaper than to look at the phase, which only ever changes once.
+    !matches!(phase.has_changed(), Ok(false))
+}
+
+/// How long a connection may wait for a request, once the gateway drains.
+async fn drained(mut phase: watch::Receiver<Phase>) -> Duration {
+    phase.wait_for(|phase| phase.is_draining()).await.map_or(Duration::ZERO, |phase| phase.idle())
+}
+
+/// Ends when a connection on which nothing was said yet needn't be kept any longer.
+async fn silent(phase: watch::Receiver<Phase>) {
+    let idle = drained(phase).await;
+    tokio::time::sleep(idle).await;
+}
+
+/// Ends when the gateway drains and the connection has waited for a request long enough. Until then a request may be
+/// on its way that its client couldn't know not to send; its answer tells.
+async fn unused(phase: watch::Receiver<Phase>, clock: Clock) {
+    let idle = drained(phase).await;
+    let began = Instant::now();
+    loop {
+        let waited = clock.waits_since().map(|since| since.max(began).elapsed());
+        match waited {
+            Some(waited) if waited >= idle => return,
+            Some(waited) => tokio::time::sleep(idle - waited).await,
+            None => tokio::time::sleep(idle / 4 + Duration::from_millis(5)).await,
+        }
+    }
+}
+
+/// Polls a connection to its end. When the gateway drains and it was `told`, or it had its share of requests, it takes
+/// no new ones.
 async fn drive<C: Future>(
     mut connection: Pin<&mut C>,
     leave: impl Fn(Pin<&mut C>),
     is_used_up: impl Fn() -> bool,
     mut phase: watch::Receiver<Phase>,
+    told: impl Future<Output = ()>,
 ) {
     let watched = phase.clone();
-    let mut changed = pin!(phase.changed());
+    let (mut changed, mut told) = (pin!(phase.changed()), pin!(told));
     let (mut is_told, mut is_watching) = (false, false);
     std::future::poll_fn(|cx| {
         // The task's waker stays the same, so one look is enough to be woken; the phase only ever changes once.
@@ -189,13 +225,11 @@ async fn drive<C: Future>(
             is_watching = true;
             let _ = changed.as_mut().poll(cx);
         }
-        if !is_told && !matches!(watched.has_changed(), Ok(false)) {
-            is_told = true;
-            leave(connection.as_mut());
-        }
+        // First what has arrived: a request that is here is answered.
         let polled = connection.as_mut().poll(cx);
+        let mut leaves = |cx: &mut Context<'_>| is_draining(&watched) && told.as_mut().poll(cx).is_ready();
         // Told while the last request is on its way, so that its answer says that it is the last.
-        if polled.is_pending() && !is_told && is_used_up() {
+        if polled.is_pending() && !is_told && (is_used_up() || leaves(cx)) {
             is_told = true;
             leave(connection.as_mut());
             return connection.as_mut().poll(cx).map(drop);

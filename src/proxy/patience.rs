@@ -73,6 +73,12 @@ impl Clock {
         self.0.times.idle.max(self.0.times.head)
     }
 
+    /// Since when the connection waits for a request, if it does.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.is_between.load(Ordering::Relaxed).then_some(waiting.since)
+    }
+
     /// hyper begins to wait for a request.
     fn begin(&self, deadline: Instant) {
         let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,13 +128,18 @@ pub(super) struct Watched<S> {
     stream: S,
     shared: Arc<Shared>,
     stalled: Option<Pin<Box<time::Sleep>>>,
+    /// Set when nothing more is sent: how long the client may take to close its side.
+    linger: Option<Pin<Box<time::Sleep>>>,
 }
+
+/// What a client still sends after the end is read and thrown away, for this long.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A stream under watch, and its clock.
 pub(super) fn watch<S>(stream: S, times: Times) -> (Watched<S>, Clock) {
     let waiting = Mutex::new(Waiting { since: Instant::now(), first_byte: None, sleep: None });
     let shared = Arc::new(Shared { times, is_between: AtomicBool::new(false), waiting });
-    (Watched { stream, shared: shared.clone(), stalled: None }, Clock(shared))
+    (Watched { stream, shared: shared.clone(), stalled: None, linger: None }, Clock(shared))
 }
 
 impl<S> Watched<S> {
@@ -165,7 +176,27 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
+    /// Ends our side, then waits for the client's: closing while something is unread would reset the connection, and a
+    /// reset takes with it what the client has not read yet of the last answer.
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        let linger = self.linger.get_or_insert_with(|| Box::pin(time::sleep(LINGER)));
+        let mut bin = [0; 4096];
+        loop {
+            let mut bin = ReadBuf::new(&mut bin);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut bin) {
+                Poll::Ready(Ok(())) if !bin.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => return linger.as_mut().poll(cx).map(Ok),
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.unless_stalled(polled, cx)
@@ -189,6 +220,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.poll_farewell(cx)
     }
 }

@@ -25,11 +25,33 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Threads of one worker for what blocks: signature checks and name look-ups.
 const BLOCKING_THREADS: usize = 8;
 
+/// How long connections that wait for a request are kept when the gateway ends: a request may be on its way on them.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
+/// The same when another process has taken over: nobody waits for this one.
+const IDLE_GRACE_REPLACED: Duration = Duration::from_secs(5);
+
 /// Where a server stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
-    Draining,
+    Draining {
+        /// How long a connection may still wait for a request.
+        idle: Duration,
+    },
+}
+
+impl Phase {
+    pub(super) fn is_draining(self) -> bool {
+        self != Self::Open
+    }
+
+    /// How long a connection may wait for a request from now on.
+    pub(super) fn idle(self) -> Duration {
+        match self {
+            Self::Open => Duration::MAX,
+            Self::Draining { idle } => idle,
+        }
+    }
 }
 
 /// A bound address that doesn't accept yet.
@@ -40,6 +62,17 @@ pub struct Server {
 }
 
 impl Server {
+    /// A server on a socket that listens already.
+    pub fn on(listener: StdListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self { address: listener.local_addr()?, listener })
+    }
+
+    /// The socket itself, for a process that takes over.
+    pub fn socket(&self) -> io::Result<StdListener> {
+        self.listener.try_clone()
+    }
+
     /// Binds the address; port 0 takes any free port. Fails if anyone else is listening there.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -72,7 +105,7 @@ impl Server {
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || worker.run())?);
         }
-        Ok(Running { phase, threads, address: self.address })
+        Ok(Running { phase, threads, address: self.address, drain })
     }
 }
 
@@ -82,6 +115,7 @@ pub struct Running {
     phase: watch::Sender<Phase>,
     threads: Vec<JoinHandle<io::Result<()>>>,
     address: SocketAddr,
+    drain: Duration,
 }
 
 impl Running {
@@ -93,7 +127,17 @@ impl Running {
 
     /// Stops accepting; requests in flight go on until they end or the drain time is over.
     pub fn stop(&self) {
-        self.phase.send_replace(Phase::Draining);
+        self.leave(IDLE_GRACE);
+    }
+
+    /// The same for a gateway whose address another process serves by now: who is connected has more time to learn of
+    /// it with an answer.
+    pub fn replaced(&self) {
+        self.leave(IDLE_GRACE_REPLACED);
+    }
+
+    fn leave(&self, idle: Duration) {
+        self.phase.send_replace(Phase::Draining { idle: idle.min(self.drain / 2) });
     }
 
     /// Waits for the end of every worker. Blocks.
@@ -125,15 +169,17 @@ impl Worker {
         result
     }
 
-    async fn serve(mut self) -> io::Result<()> {
+    async fn serve(self) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener.try_clone()?)?;
         tokio::spawn(sweep(self.plane.clone()));
         // Every connection holds a sender; when all are gone, so are the connections.
         let (open, mut all_closed) = mpsc::channel::<()>(1);
+        // Connections take theirs from the other one, to which the change will be news.
+        let mut told = self.phase.clone();
         loop {
             let accepted = tokio::select! {
                 biased;
-                _ = self.phase.wait_for(|phase| *phase == Phase::Draining) => break,
+                _ = told.wait_for(|phase| phase.is_draining()) => break,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
@@ -142,7 +188,15 @@ impl Worker {
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
         }
-        // Who waits to be accepted is better off being told to go elsewhere.
+        // Who is connected already, as far as his system knows, may have sent a request.
+        for _ in 0..BACKLOG {
+            let Ok((stream, address)) = self.listener.accept() else { break };
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                self.welcome(stream, address, open.clone());
+            }
+        }
         drop((listener, self.listener, open));
         let _ = tokio::time::timeout(self.drain, all_closed.recv()).await;
         Ok(())

@@ -21,6 +21,7 @@ mod policy;
 mod process;
 mod readme;
 mod reload;
+mod restart;
 mod run_cli;
 mod seats;
 mod sockets;

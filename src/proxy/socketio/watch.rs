@@ -112,7 +112,7 @@ async fn judged_again(plane: &Arc<Plane>, standing: &Standing) -> Result<(), Rej
 /// Waits until the gateway drains.
 async fn drains(phase: &mut Receiver<Phase>) {
     // A sender that is gone is a gateway that ends.
-    let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
+    let _ = phase.wait_for(|phase| phase.is_draining()).await;
 }
 
 /// How long to wait, and what has come when that is over; nothing where it is only time to look again.
