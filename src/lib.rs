@@ -67,7 +67,8 @@
 //! - Truncation can only remove access: every prefix of every shipped rule file grants no more than the whole
 //!   (`policy::prefixes`).
 //! - Grants only add up: holding one role more never takes access away (`policy::properties`).
-//! - What was judged is what is forwarded; what can be read in two ways is refused (`request`, `forwarding::messages`).
+//! - What was judged is what is forwarded; what can be read in two ways is refused (`request`, `forwarding::messages`), and no common way
+//!   of reading a path that was permitted leads where the same caller may not go (`differential`).
 //! - A body that a rule reads is forwarded byte for byte (`forwarding::reading`).
 //! - An answer that should be edited and can't be read is not passed on (`json::edit`, `forwarding::transforms`).
 //! - What a write makes stale falls before the write is answered (`lookups`); an answer about one tenant is never used for another.

@@ -1,8 +1,11 @@
 //! One host's paths. At each segment a literal wins over a parameter, and a parameter over the rest of a path;
 //! there is no way back from a choice, so a look-up costs one step a segment however many routes there are.
+//!
+//! Literals are compared exactly. A segment that is one but for its case is no value of a parameter either: a server that
+//! takes no notice of case would serve what stands under the literal, by the parameter's rules.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Segment, Template, Verb};
 
@@ -15,9 +18,18 @@ pub(super) struct Trie {
 #[derive(Clone, Debug, Default)]
 struct Node {
     literals: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    folded: Folded,
     parameter: Option<u32>,
     rest: Option<Methods>,
     methods: Methods,
+}
+
+/// The literals of a node, without their case.
+#[derive(Clone, Debug, Default)]
+struct Folded {
+    texts: HashSet<Box<str>, foldhash::fast::RandomState>,
+    /// A bit for each length that a text has, so that most segments are told apart at once.
+    lengths: u64,
 }
 
 type Methods = [Option<u32>; Verb::ALL.len()];
@@ -47,6 +59,7 @@ impl Trie {
                     None => {
                         let next = self.grow();
                         self.node(at).literals.insert(text.clone(), next);
+                        self.node(at).folded.insert(text);
                         next as usize
                     }
                 },
@@ -72,9 +85,13 @@ impl Trie {
         let mut at = self.nodes.get(..1).unwrap_or(&[]);
         for segment in segments {
             let Some(node) = at.first() else { return Found::Nothing };
-            let next = match node.literals.get(segment.as_ref()).copied().or(node.parameter) {
-                Some(next) => next as usize,
-                None => return node.rest.as_ref().map_or(Found::Nothing, |methods| answer(methods, verb)),
+            let next = match (node.literals.get(segment.as_ref()).copied(), node.parameter) {
+                (Some(next), _) => next as usize,
+                (None, _) if node.folded.has(segment) => return Found::Nothing,
+                (None, Some(next)) => next as usize,
+                (None, None) => {
+                    return node.rest.as_ref().map_or(Found::Nothing, |methods| answer(methods, verb));
+                }
             };
             at = self.nodes.get(next..).unwrap_or(&[]);
         }
@@ -93,6 +110,30 @@ impl Trie {
         self.nodes.push(Node::default());
         u32::try_from(self.nodes.len() - 1).unwrap_or(u32::MAX)
     }
+}
+
+impl Folded {
+    fn insert(&mut self, literal: &str) {
+        let text = fold(literal);
+        self.lengths |= Self::bit(&text);
+        self.texts.insert(text.into());
+    }
+
+    /// Whether a literal is this segment in some case.
+    fn has(&self, segment: &str) -> bool {
+        // What isn't ASCII may have another length in another case.
+        let may_be = self.lengths & Self::bit(segment) != 0 || (self.lengths != 0 && !segment.is_ascii());
+        may_be && self.texts.contains(fold(segment).as_str())
+    }
+
+    fn bit(text: &str) -> u64 {
+        1 << text.len().min(63)
+    }
+}
+
+/// Both ways: a letter whose upper case is another's too, such as the dotless i, is no other letter then.
+fn fold(text: &str) -> String {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 fn answer(methods: &Methods, verb: Option<Verb>) -> Found {
