@@ -13,6 +13,7 @@ mod architecture;
 mod cli;
 mod clock;
 mod dev;
+mod differential;
 mod forwarding;
 mod keys;
 mod lookups;
