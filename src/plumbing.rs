@@ -7,6 +7,7 @@ mod credential;
 mod limits;
 mod listen;
 mod upstream;
+mod upstream_tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use credential::{Credential, CredentialSource, NoSecret, SECRET_MAX_BYTES, e
 pub use limits::Limits;
 pub use listen::{LISTEN_ADDRESS, ListenConfig};
 pub use upstream::{Place, Scheme, ServerAddress, UpstreamConfig};
+pub use upstream_tls::{ClientIdentity, Protocol, Trusted, UpstreamTls};
 
 /// Everything that `gateway.toml` says, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,3 +8,4 @@ pub mod mounts;
 pub mod reload;
 pub mod sources;
 pub mod status;
+pub mod upstream_tls;

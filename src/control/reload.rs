@@ -19,7 +19,7 @@ pub use self::set::Needs;
 pub use self::watch::Hints;
 use self::watch::Watches;
 use super::status::{Board, Refusal, Status};
-use super::{credentials, mounts, sources};
+use super::{credentials, mounts, sources, upstream_tls};
 use crate::config::diagnostic::{Severity, Style, code};
 use crate::config::{Diagnostic, Diagnostics, SourceFile, Sources};
 use crate::plumbing::GatewayConfig;
@@ -190,8 +190,10 @@ impl Reloader {
         let (gateway, live) = (self.gateway.clone(), self.live.clone());
         let reading = blocking(move || {
             credentials::refresh(&live.load().gateway);
+            upstream_tls::refresh(&live.load().gateway);
             let reading = sources::read_steady(&gateway, std::thread::sleep);
-            let unreadable = reading.as_ref().map_or_else(|_| String::new(), credentials::unreadable);
+            let unreadable = |sources| credentials::unreadable(sources) + &upstream_tls::unreadable(sources);
+            let unreadable = reading.as_ref().map_or_else(|_| String::new(), unreadable);
             (sources::fingerprint(&reading) + &unreadable, reading)
         });
         let (found, reading) = reading.await.unwrap_or_else(|why| (why.first_line(&[]), Err(why)));

@@ -6,6 +6,7 @@
 //! What the gateway asserts about the caller is added elsewhere, after the decision.
 
 mod origin;
+mod trailers;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
@@ -13,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use crate::request::Malformed;
 
 pub use origin::{Origin, Peer};
+pub use trailers::{announced, clean_trailers};
 
 /// `X-Forwarded-For`.
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

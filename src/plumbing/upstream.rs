@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Credential;
+use super::{Credential, Protocol, UpstreamTls};
 
 /// One application behind the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,10 @@ pub struct UpstreamConfig {
     pub at: Vec<Place>,
     /// Its servers; at least one.
     pub servers: Vec<ServerAddress>,
+    /// `protocol`: what is spoken to them.
+    pub protocol: Protocol,
+    /// `tls`: whom the gateway takes for them; the machine's authorities and their own hosts' names if nothing is said.
+    pub tls: Option<UpstreamTls>,
     /// A path prefix that is cut off before forwarding: starts with `/`, doesn't end in one.
     pub strip: Option<String>,
     /// What look-ups authenticate with.

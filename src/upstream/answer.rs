@@ -1,20 +1,24 @@
-//! An upstream's answer on its way to the client. Its connection is kept for the next request only when the answer
-//! was read to its last byte and the request was sent to its last; any other end closes it.
+//! An upstream's answer on its way to the client. A connection of its own is kept for the next request only when the
+//! answer was read to its last byte and the request was sent to its last; any other end closes it. On a shared one,
+//! any other end resets the stream.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant as Moment, Sleep};
 
+use super::connection::Connection;
 use super::outgoing::Meter;
-use super::pool::{self, Connection};
-use super::{Failure, Server, exchange};
+use super::upload::Uploading;
+use super::{Failure, Server, exchange, pool};
+use crate::headers;
 
 /// Waits for the next piece of a body, and not longer than it should. Costs nothing while pieces arrive in time.
 #[derive(Debug)]
@@ -70,8 +74,10 @@ impl Lease {
     }
 
     fn give_back(mut self) {
-        if let Some(connection) = self.connection.take() {
-            pool::give(&self.server, connection, self.keep, Instant::now());
+        match self.connection.take() {
+            Some(Connection::Own(connection)) => pool::give(&self.server, connection, self.keep),
+            // It never left the pool.
+            Some(Connection::Shared(_)) | None => {}
         }
     }
 }
@@ -82,10 +88,96 @@ impl Drop for Lease {
     }
 }
 
+/// Where an answer's body comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// A connection of its own.
+    Own(Incoming),
+    /// A stream of a shared one.
+    Stream(Stream),
+}
+
+/// An answer's body on a stream of an HTTP/2 connection.
+#[derive(Debug)]
+pub(super) struct Stream {
+    incoming: RecvStream,
+    /// What is left of the length that was announced, if one was.
+    left: Option<u64>,
+    is_over: bool,
+    /// Ends with the answer.
+    _uploading: Uploading,
+}
+
+impl Stream {
+    pub(super) fn new(incoming: RecvStream, left: Option<u64>, uploading: Uploading) -> Self {
+        let is_over = incoming.is_end_stream();
+        Self { incoming, left, is_over, _uploading: uploading }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        match ready!(self.incoming.poll_data(cx)) {
+            Some(Ok(data)) => {
+                // What the client takes, the server may send again.
+                let _ = self.incoming.flow_control().release_capacity(data.len());
+                let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                self.left = self.left.map(|left| left.saturating_sub(length));
+                self.is_over = self.incoming.is_end_stream();
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            // A reset is never an end, whatever reason it gives.
+            Some(Err(_)) => Poll::Ready(Some(Err(Failure::Broken))),
+            None => {
+                let trailers = ready!(self.incoming.poll_trailers(cx));
+                self.is_over = true;
+                match trailers {
+                    Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
+                    Err(_) => Poll::Ready(Some(Err(Failure::Broken))),
+                }
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.is_over {
+            SizeHint::with_exact(0)
+        } else {
+            self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+        }
+    }
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        match self {
+            Self::Own(incoming) => Pin::new(incoming)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|_| Failure::Broken))),
+            Self::Stream(stream) => stream.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(incoming) => incoming.is_end_stream(),
+            Self::Stream(stream) => stream.is_over,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(incoming) => incoming.size_hint(),
+            Self::Stream(stream) => stream.size_hint(),
+        }
+    }
+}
+
 /// The body of an upstream's answer.
 #[derive(Debug)]
 pub struct Answer {
-    incoming: Incoming,
+    incoming: Source,
     lease: Option<Lease>,
     request: Option<Arc<Meter>>,
     patience: Patience,
@@ -94,7 +186,7 @@ pub struct Answer {
 
 impl Answer {
     pub(super) fn new(
-        incoming: Incoming,
+        incoming: Source,
         lease: Lease,
         request: Option<Arc<Meter>>,
         patience: exchange::Patience,
@@ -117,41 +209,41 @@ impl Answer {
     }
 }
 
+/// Trailers without what may not stand there; nothing if none are left.
+fn clean(frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            headers::clean_trailers(&mut trailers);
+            (!trailers.is_empty()).then(|| Frame::trailers(trailers))
+        }
+        Err(data) => Some(data),
+    }
+}
+
 impl Body for Answer {
     type Data = Bytes;
     type Error = Failure;
 
-    /// Data only: the trailers of an answer are dropped.
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let answer = self.get_mut();
-        loop {
-            let Poll::Ready(frame) = Pin::new(&mut answer.incoming).poll_frame(cx) else {
-                ready!(answer.patience.poll_lost(cx, Some(answer.end)));
-                answer.lease = None;
-                return Poll::Ready(Some(Err(Failure::Timeout)));
-            };
-            answer.patience.renew();
-            // However slowly the client takes it, the exchange has an end.
-            if Moment::now() >= answer.end {
-                answer.lease = None;
-                return Poll::Ready(Some(Err(Failure::Timeout)));
-            }
-            let data = match frame {
-                None => None,
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => Some(data),
-                    Err(_trailers) => continue,
-                },
-                Some(Err(_)) => {
-                    answer.lease = None;
-                    return Poll::Ready(Some(Err(Failure::Broken)));
-                }
-            };
-            if data.is_none() || answer.incoming.is_end_stream() {
-                answer.finish();
-            }
-            return Poll::Ready(data.map(|data| Ok(Frame::data(data))));
+        let Poll::Ready(frame) = answer.incoming.poll_frame(cx) else {
+            ready!(answer.patience.poll_lost(cx, Some(answer.end)));
+            answer.lease = None;
+            return Poll::Ready(Some(Err(Failure::Timeout)));
+        };
+        answer.patience.renew();
+        // However slowly the client takes it, the exchange has an end.
+        if Moment::now() >= answer.end {
+            answer.lease = None;
+            return Poll::Ready(Some(Err(Failure::Timeout)));
         }
+        match &frame {
+            Some(Ok(frame)) if frame.is_data() && !answer.incoming.is_end_stream() => {}
+            Some(Err(_)) => answer.lease = None,
+            // Nothing comes after trailers.
+            Some(Ok(_)) | None => answer.finish(),
+        }
+        Poll::Ready(frame.and_then(|frame| frame.map(clean).transpose()))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -3,20 +3,18 @@
 //! A request is sent a second time only where the first can't have been acted upon: it never left, or it asks for
 //! nothing but reading and its connection turned out to be dead.
 
-use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
 use tokio::time::{Instant as Moment, timeout_at};
 
-use super::answer::{Answer, Lease};
+use super::answer::{Answer, Lease, Source};
 use super::connect::Use;
+use super::connection::Connection;
 use super::outgoing::{BodyFault, Meter, Outgoing};
-use super::pool::{self, Connection};
-use super::{Obstacle, Server, Upstream, connect};
+use super::{Obstacle, Server, Upstream, connect, pool};
 
 /// Why there is no answer, or no end of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,7 +94,7 @@ impl Upstream {
     ) -> Result<(Response<Answer>, &'s Arc<Server>), Failure> {
         let patience = Patience { piece, end: Moment::now() + self.total_timeout };
         for server in servers {
-            if let Some(connection) = pool::take(server) {
+            if let Some(connection) = pool::take(server, &self.link) {
                 let spare = spare(&request);
                 match self.exchange(server, connection, request, patience).await {
                     Ok(response) => return Ok((response, server)),
@@ -109,7 +107,7 @@ impl Upstream {
                 }
             }
             // Seldom needed and large: boxed, so that not every request is moved about with room for it.
-            let opening = Box::pin(connect::open(server, self.connect_timeout, self.head_bytes, Use::Http));
+            let opening = Box::pin(connect::open(&self.link, server, Use::Http));
             let connection = match opening.await {
                 Ok(connection) => connection,
                 Err(obstacle) => {
@@ -149,24 +147,26 @@ impl Upstream {
         request: Request<Outgoing>,
         meter: Option<&Meter>,
         patience: Patience,
-    ) -> Result<Response<Incoming>, Lost> {
-        let mut response = pin!(connection.sender.try_send_request(request));
+    ) -> Result<Response<Source>, Lost> {
         let mut moved = 0;
-        loop {
-            let until = patience.end.min(Moment::now() + patience.piece);
-            let Ok(outcome) = timeout_at(until, response.as_mut()).await else {
-                let now_moved = meter.map_or(0, Meter::moved);
-                if now_moved == moved || until == patience.end {
-                    return Err(Lost::Failed(Failure::Timeout));
+        {
+            let mut response = pin!(connection.send(request));
+            loop {
+                let until = patience.end.min(Moment::now() + patience.piece);
+                match timeout_at(until, response.as_mut()).await {
+                    Ok(outcome) => return outcome,
+                    Err(_elapsed) => {
+                        let now_moved = meter.map_or(0, Meter::moved);
+                        if now_moved == moved || until == patience.end {
+                            break;
+                        }
+                        moved = now_moved;
+                    }
                 }
-                moved = now_moved;
-                continue;
-            };
-            return outcome.map_err(|mut lost| match lost.take_message() {
-                Some(request) => Lost::Unsent(Box::new(request)),
-                None => classify(lost.error()),
-            });
+            }
         }
+        connection.was_late();
+        Err(Lost::Failed(Failure::Timeout))
     }
 }
 
@@ -181,11 +181,4 @@ fn spare(request: &Request<Outgoing>) -> Option<Request<Outgoing>> {
     copy.uri_mut().clone_from(request.uri());
     copy.headers_mut().clone_from(request.headers());
     Some(copy)
-}
-
-fn classify(error: &hyper::Error) -> Lost {
-    if let Some(fault) = error.source().and_then(|source| source.downcast_ref::<BodyFault>()) {
-        return Lost::Failed(Failure::Client(*fault));
-    }
-    if error.is_parse() || error.is_user() { Lost::Failed(Failure::Broken) } else { Lost::Hangup }
 }

@@ -6,11 +6,15 @@
 
 mod answer;
 mod connect;
+mod connection;
 mod exchange;
+mod line;
+mod opening;
 mod outgoing;
 mod pipe;
 mod pool;
 mod switch;
+mod upload;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,11 +23,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
+use self::connect::Link;
 use crate::balance;
-use crate::plumbing::{Credential, Limits, ServerAddress, UpstreamConfig};
+use crate::plumbing::{Credential, Limits, Protocol, ServerAddress, UpstreamConfig};
 
 pub use answer::Answer;
-pub use connect::Obstacle;
+pub use connect::{Obstacle, machine_roots};
 pub use exchange::Failure;
 pub use outgoing::{BodyFault, BodyLimits, Outgoing};
 pub use pipe::Pipe;
@@ -69,10 +74,14 @@ impl Upstreams {
                 turn: AtomicUsize::new(0),
                 credential: config.credential.clone(),
                 asking: turns(&config.name),
-                connect_timeout: config.connect_timeout,
+                link: Link {
+                    protocol: config.protocol,
+                    tls: config.tls.clone(),
+                    timeout: config.connect_timeout,
+                    head_bytes: limits.upstream_head_bytes,
+                },
                 read_timeout: config.read_timeout,
                 total_timeout: config.total_timeout,
-                head_bytes: limits.upstream_head_bytes,
                 idle_connections: limits.upstream_idle_connections,
             })
         });
@@ -99,10 +108,9 @@ pub struct Upstream {
     turn: AtomicUsize,
     credential: Option<Credential>,
     asking: Arc<Semaphore>,
-    connect_timeout: Duration,
+    link: Link,
     read_timeout: Duration,
     total_timeout: Duration,
-    head_bytes: usize,
     idle_connections: usize,
 }
 
@@ -123,6 +131,12 @@ impl Upstream {
     #[must_use]
     pub fn credential(&self) -> Option<&Credential> {
         self.credential.as_ref()
+    }
+
+    /// What is spoken to its servers.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.link.protocol
     }
 
     /// Turns to ask it something: what rules want to know never takes all that it can bear.
@@ -231,6 +245,8 @@ mod tests {
             name: name.into(),
             at: Vec::new(),
             servers: ports.iter().map(server).collect(),
+            protocol: Protocol::default(),
+            tls: None,
             strip: None,
             credential: None,
             connect_timeout: UpstreamConfig::CONNECT_TIMEOUT,

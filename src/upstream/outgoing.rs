@@ -1,5 +1,6 @@
 //! A request's body on its way to an upstream: bounded, never waited for longer than the limit, never collected.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -71,6 +72,8 @@ pub enum Outgoing {
 /// A body as it arrives.
 #[derive(Debug)]
 pub struct Stream {
+    /// What was taken from the client already, and came back.
+    again: VecDeque<Bytes>,
     incoming: Incoming,
     left: u64,
     patience: Patience,
@@ -144,7 +147,8 @@ impl Outgoing {
         }
         let (left, patience) = (limits.bytes, Patience::new(limits.timeout));
         let pace = Pace::new(limits.timeout);
-        Ok(Self::Stream(Box::new(Stream { incoming, left, patience, pace, meter: Arc::default() })))
+        let (again, meter) = (VecDeque::new(), Arc::default());
+        Ok(Self::Stream(Box::new(Stream { again, incoming, left, patience, pace, meter })))
     }
 
     /// Takes a client's body to its end, as patiently as it would be passed on.
@@ -170,6 +174,21 @@ impl Outgoing {
         matches!(self, Self::Empty)
     }
 
+    /// The body with these pieces, which were taken from it, at its front again.
+    pub(super) fn again(self, pieces: Vec<Bytes>) -> Self {
+        match self {
+            Self::Empty => Self::Empty,
+            Self::Whole(rest) => {
+                let whole = pieces.into_iter().next().filter(|whole| !whole.is_empty());
+                Self::Whole(whole.unwrap_or(rest))
+            }
+            Self::Stream(mut stream) => {
+                stream.again = pieces.into_iter().chain(std::mem::take(&mut stream.again)).collect();
+                Self::Stream(stream)
+            }
+        }
+    }
+
     pub(super) fn meter(&self) -> Option<Arc<Meter>> {
         match self {
             Self::Empty | Self::Whole(_) => None,
@@ -180,6 +199,9 @@ impl Outgoing {
 
 impl Stream {
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFault>>> {
+        if let Some(piece) = self.again.pop_front() {
+            return Poll::Ready(Some(Ok(piece)));
+        }
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
                 self.pace.waits(Instant::now);
@@ -237,7 +259,7 @@ impl Body for Outgoing {
         match self {
             Self::Empty => true,
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Stream(stream) => stream.incoming.is_end_stream(),
+            Self::Stream(stream) => stream.again.is_empty() && stream.incoming.is_end_stream(),
         }
     }
 
@@ -245,7 +267,16 @@ impl Body for Outgoing {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
-            Self::Stream(stream) => stream.incoming.size_hint(),
+            Self::Stream(stream) if stream.again.is_empty() => stream.incoming.size_hint(),
+            Self::Stream(stream) => {
+                let again: usize = stream.again.iter().map(Bytes::len).sum();
+                let again = u64::try_from(again).unwrap_or(u64::MAX);
+                let rest = stream.incoming.size_hint();
+                match rest.exact() {
+                    Some(rest) => SizeHint::with_exact(rest.saturating_add(again)),
+                    None => SizeHint::default(),
+                }
+            }
         }
     }
 }

@@ -1,57 +1,87 @@
-//! Idle connections of this thread, the one used last first, so that those which aren't needed grow old. Opening one is
-//! `connect`'s work.
+//! Connections of this thread: idle ones, the one used last first, so that those which aren't needed grow old, and those
+//! that many exchanges share. Opening one is `connect`'s work.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1;
-use tokio::task::JoinHandle;
+use super::Server;
+use super::connect::Link;
+use super::connection::{Connection, Own};
+use super::line::Line;
+use crate::plumbing::Protocol;
 
-use super::{Outgoing, Server};
-
-/// An open connection. Dropping it closes it at once, whatever it was doing.
-#[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) sender: http1::SendRequest<Outgoing>,
-    pub(super) task: JoinHandle<()>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
+/// How long a connection takes new exchanges that is never idle: names lead elsewhere, certificates change.
+const LINE_AGE_MAX: Duration = Duration::from_secs(600);
 
 struct Idle {
-    connection: Connection,
+    connection: Own,
     since: Instant,
 }
 
-thread_local! {
-    static IDLE: RefCell<HashMap<u64, Vec<Idle>, foldhash::fast::RandomState>> = RefCell::default();
+struct Kept {
+    line: Arc<Line>,
+    idle_since: Instant,
 }
 
-/// Takes an idle connection to `server`. One that still finishes its last exchange stays where it is.
-pub(super) fn take(server: &Server) -> Option<Connection> {
+type ByServer<T> = RefCell<HashMap<u64, Vec<T>, foldhash::fast::RandomState>>;
+
+thread_local! {
+    static IDLE: ByServer<Idle> = RefCell::default();
+    /// A server that has an entry chose HTTP/2 when it was connected to last.
+    static LINES: ByServer<Kept> = RefCell::default();
+}
+
+/// Takes a connection to `server`: a share in one that has room, or an idle one. One that still finishes its last exchange
+/// stays where it is.
+pub(super) fn take(server: &Server, link: &Link) -> Option<Connection> {
+    let mark = link.mark();
+    if link.protocol != Protocol::Http1 {
+        let found = LINES.with_borrow(|lines| {
+            let lines = lines.get(&server.id)?.iter().map(|kept| &kept.line);
+            lines.filter(|line| line.mark() == mark).find_map(|line| line.share_if_room())
+        });
+        if let Some(share) = found {
+            return Some(Connection::Shared(share));
+        }
+    }
     IDLE.with_borrow_mut(|idle| {
         let stack = idle.get_mut(&server.id)?;
-        let position = stack.iter().rposition(|idle| idle.connection.sender.is_ready())?;
-        Some(stack.remove(position).connection)
+        let is_fit = |idle: &Idle| idle.connection.mark == mark && idle.connection.sender.is_ready();
+        let position = stack.iter().rposition(is_fit)?;
+        Some(Connection::Own(stack.remove(position).connection))
     })
 }
 
 /// Keeps a connection whose answer was read to its end, unless there are `most` already.
-pub(super) fn give(server: &Server, connection: Connection, most: usize, now: Instant) {
+pub(super) fn give(server: &Server, connection: Own, most: usize) {
     if connection.sender.is_closed() {
         return;
     }
+    let since = Instant::now();
     IDLE.with_borrow_mut(|idle| {
         let stack = idle.entry(server.id).or_default();
         if stack.len() < most {
-            stack.push(Idle { connection, since: now });
+            stack.push(Idle { connection, since });
         }
     });
+}
+
+/// Keeps a connection that others may share.
+pub(super) fn keep(server: &Server, line: &Arc<Line>) {
+    let kept = Kept { line: line.clone(), idle_since: Instant::now() };
+    LINES.with_borrow_mut(|lines| lines.entry(server.id).or_default().push(kept));
+}
+
+/// Whether the server chose HTTP/2 when it was connected to last.
+pub(super) fn has_lines(server: &Server) -> bool {
+    LINES.with_borrow(|lines| lines.contains_key(&server.id))
+}
+
+/// The server chose HTTP/1.1.
+pub(super) fn forget_lines(server: &Server) {
+    LINES.with_borrow_mut(|lines| lines.remove(&server.id));
 }
 
 /// Closes this thread's connections that have been idle for `timeout`, and forgets those that were closed on us.
@@ -62,6 +92,18 @@ pub fn sweep(timeout: Duration, now: Instant) {
                 !idle.connection.sender.is_closed() && now.saturating_duration_since(idle.since) < timeout
             });
             !stack.is_empty()
+        });
+    });
+    LINES.with_borrow_mut(|lines| {
+        lines.retain(|_, kept| {
+            kept.retain_mut(|kept| {
+                if kept.line.was_used() {
+                    kept.idle_since = now;
+                }
+                let idle = now.saturating_duration_since(kept.idle_since);
+                kept.line.is_open() && idle < timeout && kept.line.age(now) < LINE_AGE_MAX
+            });
+            !kept.is_empty()
         });
     });
 }

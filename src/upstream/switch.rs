@@ -45,7 +45,7 @@ impl Upstream {
         let patience = Patience { piece: self.read_timeout, end: Moment::now() + self.total_timeout };
         let any = only.is_none().then(|| self.order());
         for server in only.into_iter().chain(any.into_iter().flatten()) {
-            let opening = connect::open(server, self.connect_timeout, self.head_bytes, Use::Switch);
+            let opening = connect::open(&self.link, server, Use::Switch);
             let connection = match opening.await {
                 Ok(connection) => connection,
                 Err(obstacle) => {

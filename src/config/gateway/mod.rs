@@ -7,6 +7,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 mod units;
+mod upstream_tls;
 mod upstreams;
 
 pub(super) use units::duration;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::diagnostic::{Diagnostic, Span, code};
 use super::super::raw::{Entry, Fields, Node, Raw, Table};
 use super::read::{Reader, is_empty_list};
-use super::{Credential, CredentialSource, Place, UpstreamConfig, units};
+use super::{Credential, CredentialSource, Place, UpstreamConfig, units, upstream_tls};
 
 /// A place that an upstream has taken, and where it says so.
 pub(super) type Taken = (Place, Span);
@@ -28,6 +28,8 @@ pub(super) fn upstream(
             reader.mistake(node.span, message);
         }
     }
+    let protocol = upstream_tls::protocol(reader, fields.take("protocol"), &servers);
+    let tls = fields.entry("tls").and_then(|entry| upstream_tls::tls(reader, entry, &servers));
     let strip = strip(reader, fields.take("strip"), &at);
     let credential = fields.entry("credential").and_then(|entry| credential(reader, entry));
     let (minute, day) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
@@ -38,7 +40,18 @@ pub(super) fn upstream(
     reader.unsupported(&mut fields, "health", "a server that can't be reached is passed over all the same");
     fields.finish(reader.diagnostics);
     let name = Arc::from(entry.key.as_str());
-    UpstreamConfig { name, at, servers, strip, credential, connect_timeout, read_timeout, total_timeout }
+    UpstreamConfig {
+        name,
+        at,
+        servers,
+        protocol,
+        tls,
+        strip,
+        credential,
+        connect_timeout,
+        read_timeout,
+        total_timeout,
+    }
 }
 
 /// Where a secret is, never what it is.

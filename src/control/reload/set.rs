@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::credentials;
 use super::super::keys::Keyring;
+use super::super::{credentials, upstream_tls};
 use crate::config::diagnostic::code;
 use crate::config::{Carried, Compiled, Diagnostic, Diagnostics, FileKind, Sources, Span, Trust, compile};
 use crate::snapshot::Snapshot;
@@ -32,6 +32,7 @@ impl Needs {
         let configured = matches!(trust, Trust::Configured);
         let compiled = compile(sources, Carried { previous, trust, now: Some(super::now()) })?;
         credentials::read_all(&compiled.snapshot.gateway)?;
+        upstream_tls::read_all(&compiled.snapshot.gateway)?;
         if configured {
             self.keyring.tend_all(&compiled.snapshot);
         }

@@ -7,7 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gatewarden::lookup::{LookUps, Question};
-use gatewarden::plumbing::{Credential, CredentialSource, Limits, Scheme, ServerAddress, UpstreamConfig};
+use gatewarden::plumbing::{
+    Credential, CredentialSource, Limits, Protocol, Scheme, ServerAddress, UpstreamConfig,
+};
 use gatewarden::policy::lookup::{Forget, LookUpKey, LookedUp, NoAnswer};
 use gatewarden::telemetry::{Metrics, Mode};
 use gatewarden::upstream::Upstreams;
@@ -35,6 +37,8 @@ impl Asker {
             name: "connect".into(),
             at: Vec::new(),
             servers: vec![ServerAddress { scheme: Scheme::Http, host, port: app.address.port() }],
+            protocol: Protocol::default(),
+            tls: None,
             strip: None,
             credential: Some(credential.clone()),
             connect_timeout: PATIENCE,
