@@ -10,6 +10,7 @@
 
 mod alerts;
 mod architecture;
+mod attacks;
 mod cli;
 mod clock;
 mod dev;

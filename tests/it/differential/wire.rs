@@ -55,7 +55,9 @@ fn over_http2(gateway: &Gateway, target: &str, token: &str, open: &mut Option<Op
             Seen { status: Some(status), received }
         }
         Outcome::Reset(_) => Seen { status: None, received: None },
-        Outcome::GoAway(_) | Outcome::Closed => return Seen { status: None, received: None },
+        Outcome::GoAway(_) | Outcome::Closed | Outcome::Silence => {
+            return Seen { status: None, received: None };
+        }
     };
     *open = Some(Open::Http2(client, stream));
     seen

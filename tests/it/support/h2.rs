@@ -46,6 +46,8 @@ pub(crate) enum Outcome {
     GoAway(u32),
     /// With the connection's end.
     Closed,
+    /// Not at all, as long as the client waited.
+    Silence,
 }
 
 impl Outcome {
@@ -60,7 +62,7 @@ impl Outcome {
         match self {
             Self::GoAway(code) => *code != 0,
             Self::Closed => true,
-            Self::Answer(..) | Self::Reset(_) => false,
+            Self::Answer(..) | Self::Reset(_) | Self::Silence => false,
         }
     }
 }
@@ -99,17 +101,17 @@ impl H2 {
     }
 
     /// Sends bytes; that the gateway has closed already is not the sender's problem.
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).is_ok()
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
     }
 
-    pub(crate) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
-        self.send(&frame(kind, flags, stream, payload))
+    pub(crate) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        self.send(&frame(kind, flags, stream, payload));
     }
 
     /// Sends a whole head that ends its stream.
-    pub(crate) fn ask(&mut self, stream: u32, fields: &[(&str, &str)]) -> bool {
-        self.frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(fields))
+    pub(crate) fn ask(&mut self, stream: u32, fields: &[(&str, &str)]) {
+        self.frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(fields));
     }
 
     /// The next frame.
@@ -143,12 +145,12 @@ impl H2 {
         loop {
             let frame = match self.read() {
                 Ok(frame) => frame,
-                Err(error) if is_timeout(&error) => panic!("nothing came back"),
+                Err(error) if is_timeout(&error) => return Outcome::Silence,
                 Err(_) => return Outcome::Closed,
             };
             match frame.kind {
-                SETTINGS if frame.flags & ACK == 0 => drop(self.frame(SETTINGS, ACK, 0, &[])),
-                PING if frame.flags & ACK == 0 => drop(self.frame(PING, ACK, 0, &frame.payload)),
+                SETTINGS if frame.flags & ACK == 0 => self.frame(SETTINGS, ACK, 0, &[]),
+                PING if frame.flags & ACK == 0 => self.frame(PING, ACK, 0, &frame.payload),
                 GOAWAY => {
                     let code = code(&frame.payload[4..]);
                     if code != 0 {
