@@ -85,7 +85,7 @@
 //!
 //! # Absent, on purpose
 //! No forbid rules and no order between rules. No mode that lets a request pass because something failed. No expression
-//! language: conditions are three words, so that they can be analysed exactly. Rate limits, CORS and TLS on the listener are
+//! language: conditions are three words, so that they can be analysed exactly. Rate limits and CORS are
 //! not here yet; a file that needs them is refused.
 
 pub mod request;

@@ -6,6 +6,7 @@
 mod credential;
 mod limits;
 mod listen;
+mod tls;
 mod upstream;
 mod upstream_tls;
 
@@ -21,6 +22,7 @@ use crate::token::IssuerKind;
 pub use credential::{Credential, CredentialSource, NoSecret, SECRET_MAX_BYTES, examine};
 pub use limits::Limits;
 pub use listen::{LISTEN_ADDRESS, ListenConfig};
+pub use tls::{CertificateFiles, ClientTrust, Presence, Presented, TlsConfig};
 pub use upstream::{Place, Scheme, ServerAddress, UpstreamConfig};
 pub use upstream_tls::{ClientIdentity, Protocol, Trusted, UpstreamTls};
 

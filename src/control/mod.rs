@@ -1,6 +1,7 @@
 //! The control plane: what changes the things that requests meet. Nothing here is on a request's path.
 
 pub mod admin;
+pub mod certificates;
 pub mod credentials;
 pub mod fetch;
 pub mod keys;

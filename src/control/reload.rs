@@ -19,7 +19,7 @@ pub use self::set::Needs;
 pub use self::watch::Hints;
 use self::watch::Watches;
 use super::status::{Board, Refusal, Status};
-use super::{credentials, mounts, sources, upstream_tls};
+use super::{certificates, credentials, mounts, sources, upstream_tls};
 use crate::config::diagnostic::{Severity, Style, code};
 use crate::config::{Diagnostic, Diagnostics, SourceFile, Sources};
 use crate::plumbing::GatewayConfig;
@@ -111,6 +111,7 @@ pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loa
     let snapshot = compiled.snapshot;
     metrics.config_applied(Trigger::Start, &sources.hash, now, &set::loaded(&snapshot));
     metrics.grants_end(&set::ends(&snapshot));
+    metrics.certificates_end(&certificates::ends(&snapshot.gateway));
     tracing::info!(
         rev = snapshot.revision,
         hash = short(&sources.hash),
@@ -186,15 +187,28 @@ impl Reloader {
     }
 
     async fn look(&mut self, trigger: Trigger) -> Reloaded {
+        let reloaded = self.judge(trigger).await;
+        self.metrics.certificates_end(&certificates::ends(&self.live.load().gateway));
+        reloaded
+    }
+
+    async fn judge(&mut self, trigger: Trigger) -> Reloaded {
         let began = Instant::now();
         let (gateway, live) = (self.gateway.clone(), self.live.clone());
         let reading = blocking(move || {
-            credentials::refresh(&live.load().gateway);
-            upstream_tls::refresh(&live.load().gateway);
+            let live = live.load();
+            credentials::refresh(&live.gateway);
+            upstream_tls::refresh(&live.gateway);
             let reading = sources::read_steady(&gateway, std::thread::sleep);
-            let unreadable = |sources| credentials::unreadable(sources) + &upstream_tls::unreadable(sources);
-            let unreadable = reading.as_ref().map_or_else(|_| String::new(), unreadable);
-            (sources::fingerprint(&reading) + &unreadable, reading)
+            // After the pause that makes sure of the set: a certificate and its key are seldom exchanged at one moment.
+            certificates::refresh(&live.gateway);
+            let mut found = sources::fingerprint(&reading);
+            if let Ok(sources) = &reading {
+                found += &credentials::unreadable(sources);
+                found += &upstream_tls::unreadable(sources);
+                found += &certificates::unusable(sources, &live.gateway);
+            }
+            (found, reading)
         });
         let (found, reading) = reading.await.unwrap_or_else(|why| (why.first_line(&[]), Err(why)));
         let settled = began.elapsed();
@@ -324,6 +338,7 @@ fn pending_restart(started: &GatewayConfig, now: &GatewayConfig) -> Vec<&'static
     let keys = [
         ("listen.address", started.listen.address != now.listen.address),
         ("listen.workers", started.listen.workers != now.listen.workers),
+        ("listen.tls", started.listen.tls.is_some() != now.listen.tls.is_some()),
         ("admin.address", started.admin != now.admin),
         ("metrics.address", started.metrics != now.metrics),
         ("telemetry.log", started.log != now.log),

@@ -9,6 +9,10 @@ pub struct Limits {
     pub connections: usize,
     /// Open client connections of one address.
     pub connections_per_client: usize,
+    /// TLS handshakes that are under way.
+    pub handshakes: usize,
+    /// Time for a TLS handshake.
+    pub handshake_timeout: Duration,
     /// Requests in flight.
     pub requests: usize,
     /// Bytes of a request's head.
@@ -50,6 +54,8 @@ impl Default for Limits {
         Self {
             connections: 10_000,
             connections_per_client: 200,
+            handshakes: 1_000,
+            handshake_timeout: Duration::from_secs(10),
             requests: 10_000,
             head_bytes: 32 * KIB,
             headers: 100,

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::TlsConfig;
+
 /// Where requests arrive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenConfig {
@@ -9,6 +11,8 @@ pub struct ListenConfig {
     pub address: SocketAddr,
     /// How many runtimes share it; `None` is one per core.
     pub workers: Option<usize>,
+    /// `tls`: what is presented to callers; `None` is HTTP in the clear.
+    pub tls: Option<TlsConfig>,
 }
 
 /// Default of `[listen] address`: this machine alone, so that a first try is open to nobody else.

@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
@@ -21,6 +22,7 @@ use super::patience::{Clock, Times, watch};
 use super::plane::{Plane, Seat};
 use super::server::Phase;
 use super::taking::Waiting;
+use super::tls::{self, ClientIo, Spoken};
 use crate::headers::Peer;
 use crate::plumbing::Limits;
 
@@ -56,6 +58,8 @@ pub(super) struct Client {
 /// A connection that was let in.
 pub(super) struct Arrival {
     pub(super) stream: TcpStream,
+    /// What it is presented, where TLS is spoken.
+    pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) plane: Arc<Plane>,
     pub(super) peer: Peer,
     pub(super) seat: Seat,
@@ -65,19 +69,20 @@ pub(super) struct Arrival {
 
 /// Serves a connection to its end.
 pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
-    let Arrival { stream, plane, peer, seat, phase, open } = arrival;
-    let protocol = tokio::select! {
-        biased;
-        protocol = tokio::time::timeout(limits.head_timeout, read_protocol(&stream)) => protocol,
-        () = silent(phase.clone()) => return,
+    let Arrival { stream, tls, plane, peer, seat, phase, open } = arrival;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let spoken = match tls {
+        None => in_the_clear(stream, limits, phase.clone()).await,
+        // Boxed: it is large, and soon over.
+        Some(config) => Box::pin(tls::shake(&plane, stream, config, limits)).await,
     };
-    let Ok(Ok(protocol)) = protocol else { return };
+    let Some(Spoken { io, protocol }) = spoken else { return };
     let waiting = matches!(protocol, Protocol::Http2).then(Arc::<Waiting>::default);
     let served = AtomicU64::new(0);
     let client = Arc::new(Client {
         plane,
         peer,
-        scheme: "http",
+        scheme,
         waiting: waiting.clone(),
         phase: phase.clone(),
         served,
@@ -101,7 +106,7 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
         }
     });
     let times = Times { head: limits.head_timeout, idle: limits.idle_timeout };
-    let (stream, clock) = watch(stream, times);
+    let (stream, clock) = watch(io, times);
     let io = TokioIo::new(stream);
     let is_used_up = || counted.served.load(Ordering::Relaxed) >= most;
     match protocol {
@@ -124,10 +129,22 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
     }
 }
 
+/// How HTTP is spoken.
 #[derive(Clone, Copy)]
-enum Protocol {
+pub(super) enum Protocol {
     Http1,
     Http2,
+}
+
+/// Waits for a client that speaks without TLS to say what it speaks.
+async fn in_the_clear(stream: TcpStream, limits: &Limits, phase: watch::Receiver<Phase>) -> Option<Spoken> {
+    let protocol = tokio::select! {
+        biased;
+        protocol = tokio::time::timeout(limits.head_timeout, read_protocol(&stream)) => protocol,
+        () = silent(phase) => return None,
+    };
+    let Ok(Ok(protocol)) = protocol else { return None };
+    Some(Spoken { io: ClientIo::Plain(stream), protocol })
 }
 
 /// Looks at the first bytes without taking them.

@@ -1,4 +1,4 @@
-//! The plane that carries requests: `server` accepts and drains, `connection` speaks HTTP on one of them, `handle` is
+//! The plane that carries requests: `server` accepts and drains, `tls` shakes hands, `connection` speaks HTTP on one of them, `handle` is
 //! a request's life, with `inbound`, `forward`, `respond` and `record` as its steps; `upgrade` and `socketio` carry what is
 //! no request any more. It decides nothing itself, and
 //! it forwards nothing without a permit.
@@ -17,6 +17,7 @@ mod respond;
 mod server;
 mod socketio;
 mod taking;
+pub mod tls;
 mod transform;
 mod upgrade;
 

@@ -25,6 +25,7 @@ pub struct Plane {
     ledger: Arc<Ledger>,
     upstreams: ArcSwap<Fitting>,
     requests: AtomicUsize,
+    handshakes: AtomicUsize,
     connections: Mutex<Connections>,
     /// Signature checks that may run at once; the rest wait, and never in a request's way.
     pub(super) checks: Semaphore,
@@ -58,6 +59,7 @@ impl Plane {
             ledger,
             metrics,
             requests: AtomicUsize::new(0),
+            handshakes: AtomicUsize::new(0),
             connections: Mutex::default(),
             checks: Semaphore::new(cores),
             sockets: Sockets::new(),
@@ -115,6 +117,13 @@ impl Plane {
         Slot { plane: self.clone(), is_over: before >= most, _gauge: self.metrics.request() }
     }
 
+    /// Lets a TLS handshake begin while fewer than `most` are under way, this one included as long as the result lives.
+    pub(super) fn handshake(self: &Arc<Self>, most: usize) -> Option<UnderWay> {
+        let before = self.handshakes.fetch_add(1, Ordering::Relaxed);
+        let under_way = UnderWay(self.clone());
+        (before < most).then_some(under_way)
+    }
+
     /// Lets a connection in while there is room for it, in all and from its peer.
     pub(super) fn connect(self: &Arc<Self>, peer: &Peer, snapshot: &Snapshot) -> Option<Seat> {
         let limits = &snapshot.gateway.limits;
@@ -158,6 +167,16 @@ pub(super) struct Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.plane.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A TLS handshake.
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<Plane>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.handshakes.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

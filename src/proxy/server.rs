@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use super::connection::{self, Arrival};
 use super::plane::Plane;
 use crate::headers::Peer;
+use crate::plumbing::{ListenConfig, TlsConfig};
 use crate::upstream;
 
 /// Connections that may wait to be accepted.
@@ -94,12 +96,14 @@ impl Server {
     /// Starts accepting on `workers` threads. `drain` is how long requests in flight may take after a stop.
     pub fn start(self, plane: &Arc<Plane>, workers: usize, drain: Duration) -> io::Result<Running> {
         let (phase, watched) = watch::channel(Phase::Open);
+        let transport = Transport::of(&plane.load().gateway.listen)?;
         let mut threads = Vec::new();
         for number in 0..workers.max(1) {
             let worker = Worker {
                 listener: self.listener.try_clone()?,
                 plane: plane.clone(),
                 phase: watched.clone(),
+                transport: transport.clone(),
                 drain,
             };
             let thread = thread::Builder::new().name(format!("worker-{number}"));
@@ -154,7 +158,33 @@ struct Worker {
     listener: StdListener,
     plane: Arc<Plane>,
     phase: watch::Receiver<Phase>,
+    transport: Transport,
     drain: Duration,
+}
+
+/// What is below HTTP on a listener. It begins as one and stays it: the other takes a restart.
+#[derive(Clone, Debug)]
+enum Transport {
+    Clear,
+    /// With what was presented last.
+    Tls(Arc<ServerConfig>),
+}
+
+impl Transport {
+    fn of(listen: &ListenConfig) -> io::Result<Self> {
+        let Some(tls) = &listen.tls else { return Ok(Self::Clear) };
+        let held = tls.held().ok_or_else(|| io::Error::other("the certificates weren't read"))?;
+        Ok(Self::Tls(held.config.clone()))
+    }
+
+    /// What the next connection is presented: what the files say now, if they say anything.
+    fn now(&mut self, listen: &ListenConfig) -> Option<Arc<ServerConfig>> {
+        let Self::Tls(last) = self else { return None };
+        if let Some(held) = listen.tls.as_ref().and_then(TlsConfig::held) {
+            *last = held.config.clone();
+        }
+        Some(last.clone())
+    }
 }
 
 impl Worker {
@@ -169,7 +199,7 @@ impl Worker {
         result
     }
 
-    async fn serve(self) -> io::Result<()> {
+    async fn serve(mut self) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener.try_clone()?)?;
         tokio::spawn(sweep(self.plane.clone()));
         // Every connection holds a sender; when all are gone, so are the connections.
@@ -202,7 +232,7 @@ impl Worker {
         Ok(())
     }
 
-    fn welcome(&self, stream: TcpStream, address: SocketAddr, open: mpsc::Sender<()>) {
+    fn welcome(&mut self, stream: TcpStream, address: SocketAddr, open: mpsc::Sender<()>) {
         let (peer, snapshot) = (Peer::new(address.ip()), self.plane.load());
         let Some(seat) = self.plane.connect(&peer, &snapshot) else { return };
         if stream.set_nodelay(true).is_err() {
@@ -210,8 +240,9 @@ impl Worker {
         }
         // Not the snapshot itself: a connection may outlive many of them.
         let limits = snapshot.gateway.limits.clone();
+        let tls = self.transport.now(&snapshot.gateway.listen);
         let (plane, phase) = (self.plane.clone(), self.phase.clone());
-        let arrival = Arrival { stream, plane, peer, seat, phase, open };
+        let arrival = Arrival { stream, tls, plane, peer, seat, phase, open };
         tokio::spawn(async move { connection::serve(arrival, &limits).await });
     }
 }

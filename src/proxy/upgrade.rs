@@ -14,13 +14,13 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
 
 use super::connection::Client;
 use super::forward::{Outbound, clean, make_ready, reject};
 use super::patience::Watched;
 use super::record::Recorder;
 use super::socketio::{Ended, Place, Standing, supervise};
+use super::tls::ClientIo;
 use super::transform::Passing;
 use crate::authorize::Permit;
 use crate::headers;
@@ -42,7 +42,7 @@ const TUNNEL_BYTES: usize = 2 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A client's stream that has left HTTP behind, and what was read of it already.
-pub(super) type ClientStream = (Watched<TcpStream>, Bytes);
+pub(super) type ClientStream = (Watched<ClientIo>, Bytes);
 
 /// A client's wish to speak WebSocket, whose connection can be had.
 pub(super) struct Wish {
@@ -75,7 +75,7 @@ impl Wish {
     /// The client's stream, once it was told that it may.
     pub(super) async fn granted(self) -> Option<ClientStream> {
         let upgraded = tokio::time::timeout(SWITCH_TIMEOUT, self.on).await.ok()?.ok()?;
-        let parts = upgraded.downcast::<TokioIo<Watched<TcpStream>>>().ok()?;
+        let parts = upgraded.downcast::<TokioIo<Watched<ClientIo>>>().ok()?;
         Some((parts.io.into_inner(), parts.read_buf))
     }
 

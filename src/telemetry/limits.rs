@@ -9,6 +9,10 @@ pub enum Limit {
     Connections,
     /// Open client connections of one address.
     ConnectionsPerClient,
+    /// TLS handshakes under way.
+    Handshakes,
+    /// A TLS handshake that took too long.
+    HandshakeTimeout,
     /// Requests in flight.
     Requests,
     /// Bytes or lines of a request's head, or bytes of its target.
@@ -29,9 +33,11 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Connections,
         Self::ConnectionsPerClient,
+        Self::Handshakes,
+        Self::HandshakeTimeout,
         Self::Requests,
         Self::Head,
         Self::Body,
@@ -48,6 +54,8 @@ impl Limit {
         match self {
             Self::Connections => "connections",
             Self::ConnectionsPerClient => "connections-per-client",
+            Self::Handshakes => "handshakes",
+            Self::HandshakeTimeout => "handshake-timeout",
             Self::Requests => "requests",
             Self::Head => "head",
             Self::Body => "body",

@@ -11,6 +11,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry,
 
 use super::cache;
 use super::family::{Family, Seconds, Spec};
+use super::handshakes::HandshakeFailure;
 use super::labels::Bounded;
 use super::limits::Limit;
 use super::lookups::LookUpSeries;
@@ -52,6 +53,8 @@ pub struct Metrics {
     sockets: Family<IntGauge>,
     connections: IntGauge,
     limit_hits: Family<IntCounter>,
+    handshake_failures: Family<IntCounter>,
+    certificate_end: Family<IntGauge>,
     in_flight: IntGauge,
     seats: SeatMetrics,
     pub(super) labels: Labels,
@@ -161,6 +164,8 @@ impl Metrics {
             sockets: made.family(SOCKETS)?,
             connections: made.gauge(CONNECTIONS)?,
             limit_hits: made.family(LIMIT_HITS)?,
+            handshake_failures: made.family(HANDSHAKE_FAILURES)?,
+            certificate_end: made.family(CERTIFICATE_END)?,
             in_flight: made.gauge(IN_FLIGHT)?,
             seats: SeatMetrics::new(&made)?,
             labels: Labels {
@@ -189,6 +194,9 @@ impl Metrics {
         }
         for limit in Limit::ALL {
             let _ = self.limit_hits.get(&[limit.as_str()]);
+        }
+        for reason in HandshakeFailure::ALL {
+            let _ = self.handshake_failures.get(&[reason.as_str()]);
         }
         for bounded in self.labels.all() {
             let _ = self.overflow.get(&[bounded.label]);
@@ -227,6 +235,22 @@ impl Metrics {
     /// A connection or a request came to this limit.
     pub fn limit_hit(&self, limit: Limit) {
         count(&self.limit_hits, &[limit.as_str()]);
+    }
+
+    /// A TLS handshake with a caller failed.
+    pub fn handshake_failed(&self, reason: HandshakeFailure) {
+        count(&self.handshake_failures, &[reason.as_str()]);
+    }
+
+    /// When each certificate that is presented to callers ends.
+    pub fn certificates_end(&self, ends: &[(Arc<str>, Timestamp)]) {
+        let is_one = |values: &[Box<str>]| {
+            ends.iter().any(|(name, _)| values.first().is_some_and(|value| **value == **name))
+        };
+        self.certificate_end.retain(is_one);
+        for (name, at) in ends {
+            set(&self.certificate_end, &[name], i64::try_from(at.0).unwrap_or(i64::MAX));
+        }
     }
 
     /// A request in flight, for as long as the result lives.

@@ -5,6 +5,7 @@
 mod audit;
 mod cache;
 mod family;
+mod handshakes;
 mod labels;
 mod limits;
 pub mod log;
@@ -17,6 +18,7 @@ mod seats;
 mod tests;
 
 pub(crate) use audit::record as record_audit;
+pub use handshakes::HandshakeFailure;
 pub use limits::Limit;
 pub use lookups::Hits;
 pub use metrics::{Counted, Metrics, MetricsError, Mode, Trigger};

@@ -127,6 +127,16 @@ pub(super) const SOCKETS: Spec = spec(
     &["app"],
 );
 pub(super) const CONNECTIONS: Spec = spec("gatewarden_connections", "Open client connections.", &[]);
+pub(super) const HANDSHAKE_FAILURES: Spec = spec(
+    "gatewarden_tls_handshake_failures_total",
+    "TLS handshakes with callers that failed, by what came in the way.",
+    &["reason"],
+);
+pub(super) const CERTIFICATE_END: Spec = spec(
+    "gatewarden_certificate_expiry_timestamp_seconds",
+    "When a certificate that is presented to callers ends.",
+    &["certificate"],
+);
 pub(super) const LIMIT_HITS: Spec = spec(
     "gatewarden_limit_hits_total",
     "Connections and requests that a limit of gateway.toml refused or ended.",

@@ -28,4 +28,5 @@ mod run_cli;
 mod seats;
 mod sockets;
 mod support;
+mod tls;
 mod tokens;

@@ -11,9 +11,10 @@ impl Reader<'_> {
         let mut limits = Limits::default();
         let Some(table) = node.and_then(|node| node.table(self.diagnostics)) else { return limits };
         let mut fields = Fields::new(table);
-        let counts: [(&'static str, &mut usize, usize); 8] = [
+        let counts: [(&'static str, &mut usize, usize); 9] = [
             ("connections", &mut limits.connections, 1_000_000),
             ("connections-per-client", &mut limits.connections_per_client, 1_000_000),
+            ("handshakes", &mut limits.handshakes, 1_000_000),
             ("requests", &mut limits.requests, 1_000_000),
             ("headers", &mut limits.headers, 1_000),
             ("upstream-idle-connections", &mut limits.upstream_idle_connections, 10_000),
@@ -39,7 +40,8 @@ impl Reader<'_> {
         let rule_body = self.size(fields.take("rule-body"), 1 << 10, 1 << 20);
         limits.rule_body_bytes = rule_body.unwrap_or(limits.rule_body_bytes);
         let hour = Duration::from_secs(3600);
-        let times: [(&'static str, &mut Duration); 4] = [
+        let times: [(&'static str, &mut Duration); 5] = [
+            ("handshake-timeout", &mut limits.handshake_timeout),
             ("head-timeout", &mut limits.head_timeout),
             ("body-timeout", &mut limits.body_timeout),
             ("idle-timeout", &mut limits.idle_timeout),

@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use super::super::diagnostic::{Diagnostic, code};
 use super::super::raw::{Fields, Table};
 use super::read::Reader;
-use super::{ADMIN_ADDRESS, LISTEN_ADDRESS, ListenConfig};
+use super::{ADMIN_ADDRESS, LISTEN_ADDRESS, ListenConfig, tls};
 
 impl Reader<'_> {
     pub(super) fn listen(&mut self, root: &mut Fields<'_>) -> ListenConfig {
-        let mut listen = ListenConfig { address: LISTEN_ADDRESS, workers: None };
+        let mut listen = ListenConfig { address: LISTEN_ADDRESS, workers: None, tls: None };
         let Some(table) = self.section(root, "listen") else { return listen };
         let mut fields = Fields::new(table);
         listen.address = self.address(fields.take("address")).unwrap_or(listen.address);
         listen.workers = fields.take("workers").map(|node| self.count(node, 1, 512));
-        self.unsupported(&mut fields, "tls", "terminate TLS in front of the gateway");
+        listen.tls = fields.take("tls").and_then(|node| tls::tls(self, node));
         fields.finish(self.diagnostics);
         listen
     }

@@ -121,7 +121,7 @@ fn all_mistakes_are_told_at_once() {
         drian = "5s"
         [listen]
         address = "everywhere"
-        tls     = { certificate = "a", key = "b" }
+        tls     = { certificate = "a" }
         workers = 0
         [telemetry]
         log = "jsn"
@@ -133,7 +133,7 @@ fn all_mistakes_are_told_at_once() {
         &[
             "did you mean `drain`?",
             "an address is an IP address and a port",
-            "`tls` is not supported yet",
+            "`key` is missing",
             "must be between 1 and 512",
             "did you mean `json`?",
             "expected a string, found an integer",
@@ -189,6 +189,31 @@ fn a_secret_is_named_and_never_told() {
     mistakes(&with("{ file = \"a\", env = \"A\" }"), &["comes from one place"]);
     mistakes(&with("{ file = \"\" }"), &["names nothing"]);
     mistakes(&with("{ value = \"hunter2\" }"), &["unknown key `value`", "comes from one place"]);
+}
+
+#[test]
+fn what_callers_are_presented_is_files() {
+    let tls = |text: &str| good(&format!("listen.tls = {text}")).listen.tls.unwrap();
+    let one = tls("{ certificate = \"a.pem\", key = \"/k/a.key\" }");
+    let [files] = &one.certificates[..] else { panic!("{one:?}") };
+    assert_eq!((&*files.name, &one.clients), ("a.pem", &None));
+    assert_eq!((&files.certificate, &files.key), (&"etc/a.pem".into(), &"/k/a.key".into()));
+    let pairs = "[{ certificate = \"a\", key = \"k\" }, { certificate = \"b\", key = \"k\" }]";
+    assert_eq!(tls(pairs).certificates.len(), 2);
+    let all = tls(&format!("{{ certificates = {pairs}, clients = {{ ca = \"ca\", required = false }} }}"));
+    let trust = ClientTrust { authorities: "etc/ca".into(), presence: Presence::Optional };
+    assert_eq!((all.certificates.len(), all.clients), (2, Some(trust)));
+
+    let wrong = |text: &str, expected: &[&str]| mistakes(&format!("listen.tls = {text}"), expected);
+    wrong("\"a.pem\"", &["expected a table"]);
+    wrong("[]", &["names no certificate"]);
+    wrong("{ certificates = [] }", &["names no certificate"]);
+    wrong("{ certificate = \"\", key = \"certs/\" }", &["names no file", "names no file"]);
+    let twice = "{ certificate = \"a\", key = \"k\" }";
+    wrong(&format!("[{twice}, {twice}]"), &["named twice"]);
+    wrong("[{ certificate = \"a\", key = \"k\", clients = {} }]", &["for all certificates"]);
+    wrong("{ certificate = \"a\", key = \"k\", clients = { ca = \"c\" } }", &["`required` is missing"]);
+    wrong("{ certificate = \"a\", key = \"k\", protocols = 1 }", &["unknown key `protocols`"]);
 }
 
 #[test]

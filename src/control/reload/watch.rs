@@ -8,9 +8,9 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-use super::super::sources;
+use super::super::{certificates, sources};
 
-/// Watches the directory of `gateway.toml`, that of the rules, and the one above it.
+/// Watches the directory of `gateway.toml`, that of the rules and the one above it, and those of certificates.
 pub(super) struct Watches {
     watcher: Option<RecommendedWatcher>,
     armed: Vec<(PathBuf, Identity)>,
@@ -53,6 +53,7 @@ impl Watches {
         let mut wanted = vec![sources::parent(gateway).to_owned()];
         if let Some(config) = sources::peek(gateway) {
             wanted.push(sources::parent(&config.rules).to_owned());
+            wanted.extend(certificates::files(&config).map(|file| sources::parent(file).to_owned()));
             wanted.push(config.rules);
         }
         wanted.sort();

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use gatewarden::config::{Carried, FileKind, SourceFile, Sources, compile};
 use gatewarden::ledger::Ledger;
-use gatewarden::plumbing::{GatewayConfig, Limits, Scheme};
+use gatewarden::plumbing::{GatewayConfig, Limits, Scheme, TlsConfig};
 use gatewarden::proxy::{Plane, Running, Server};
 use gatewarden::request::Timestamp;
 use gatewarden::snapshot::{Live, Snapshot};
@@ -70,6 +70,11 @@ impl Setup {
             let servers = config.upstreams.iter_mut().flat_map(|upstream| &mut upstream.servers);
             servers.for_each(|server| server.scheme = Scheme::Https);
         })
+    }
+
+    /// Callers are presented these certificates, and may have to present their own.
+    pub(crate) fn presenting(self, tls: TlsConfig) -> Self {
+        self.change(|config| config.listen.tls = Some(tls))
     }
 
     pub(crate) fn trusting(self, nets: &'static str) -> Self {

@@ -3,12 +3,14 @@
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod h2;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use client::{Client, Response};
 pub(crate) use gateway::Gateway;
+pub(crate) use tls::Authority;
 pub(crate) use upstream::{Upstream, Wire};
 
 /// No test waits longer than this for anything.
