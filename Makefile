@@ -25,10 +25,12 @@ fmt:
 build:
 	cargo build --release --workspace
 
-# What a request costs on this machine. Nginx takes turns with the gateway where it is installed.
+# What a request costs on this machine, beside the floor, nginx, HAProxy and Envoy, which it installs: about a quarter of an hour.
+# `make loadtest ARGS=--quick` is a try of two minutes.
 loadtest: build
-	target/release/loadtest $$(test -x /usr/sbin/nginx && echo --nginx)
+	loadtest/setup.sh
+	$${CARGO_TARGET_DIR:-target}/release/loadtest $(ARGS)
 
 # Rule files swapped under load: no request may fail, none may be judged by half of two sets.
 churn: build
-	target/release/loadtest --churn
+	$${CARGO_TARGET_DIR:-target}/release/loadtest --churn

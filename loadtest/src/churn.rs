@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::client::{self, Check, Connection, Plan, Until};
-use crate::gateway::{GUARDS, Gateway};
-use crate::tokens::Signer;
+use crate::client::{self, Check, Connection, Deck, Order, Pace, Plan, Until};
+use crate::peers::gateway::{GUARDS, Gateway, Listener};
+use crate::tokens::Issuer;
 use crate::{Options, Result, echo, process};
 
 /// How long a swap may take to be in force.
@@ -77,11 +77,13 @@ impl Seen {
 /// Swaps files under load and holds every answer against the sets.
 pub fn run(options: &Options) -> Result<()> {
     process::leave_first_core();
-    let signer = Signer::new()?;
-    let token = signer.token(1, "caller")?;
-    let upstream = echo::start(signer.jwks())?;
+    let issuer = Issuer::new()?;
+    let token = issuer.token(1, "caller")?;
+    let upstream = echo::start(&issuer.jwks())?;
     let both = client::request("/churn/both", Some(&token));
-    let gateway = Gateway::start(options, upstream, &A.rules(), &both)?;
+    let program = options.gateway()?;
+    let gateway = Gateway::start(&program, upstream, &A.rules(), Listener::Plain)?;
+    gateway.wait_for(&both)?;
 
     let seen = Arc::new(Seen::default());
     let stop = Arc::new(AtomicBool::new(false));
@@ -140,8 +142,9 @@ fn start_load(
     let check: Arc<Check> = Arc::new(move |status, body| seen.check(status, body));
     let plan = Plan {
         target: gateway.address,
-        requests: Arc::new(requests),
+        deck: Deck::new(requests, Order::Round),
         connections: options.connections,
+        pace: Pace::Unbounded,
         until: Until::Sent(1000),
         check,
     };

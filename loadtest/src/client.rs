@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,22 +16,80 @@ use crate::Result;
 /// Looks at one answer; its error ends the run.
 pub type Check = dyn Fn(u16, &[u8]) -> Result<()> + Send + Sync;
 
+/// Whole requests as bytes, which all connections of a run draw from in turn.
+pub struct Deck {
+    requests: Vec<Vec<u8>>,
+    next: AtomicUsize,
+    order: Order,
+}
+
+/// What comes when every request of a deck has been drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The first again.
+    Round,
+    /// Nothing: none is sent twice.
+    Once,
+}
+
+impl Deck {
+    /// A deck of these requests.
+    pub fn new(requests: Vec<Vec<u8>>, order: Order) -> Arc<Self> {
+        Arc::new(Self { requests, next: AtomicUsize::new(0), order })
+    }
+
+    /// How many distinct requests there are.
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// What comes after the last.
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// Begins at the first request again, for another server that has seen none of them.
+    pub fn rewind(&self) {
+        self.next.store(0, Ordering::Relaxed);
+    }
+
+    fn draw(&self) -> Option<&[u8]> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        match self.order {
+            Order::Round => self.requests.get(index % self.requests.len().max(1)),
+            Order::Once => self.requests.get(index),
+        }
+        .map(Vec::as_slice)
+    }
+}
+
 /// What to send, where to, for how long.
 #[derive(Clone)]
 pub struct Plan {
     /// Who is asked.
     pub target: SocketAddr,
-    /// Whole requests as bytes; each connection goes round them, each from another place.
-    pub requests: Arc<Vec<Vec<u8>>>,
+    /// What is sent.
+    pub deck: Arc<Deck>,
     /// Keep-alive connections.
     pub connections: usize,
+    /// How fast.
+    pub pace: Pace,
     /// When to stop.
     pub until: Until,
     /// What each answer must be.
     pub check: Arc<Check>,
 }
 
-/// When a connection stops sending.
+/// How fast requests are sent.
+#[derive(Clone, Copy)]
+pub enum Pace {
+    /// Each connection sends its next request as soon as it has the answer.
+    Unbounded,
+    /// So many a second on all connections together, evenly spread.
+    PerSecond(f64),
+}
+
+/// When a run ends, if its deck doesn't end before.
 #[derive(Clone, Copy)]
 pub enum Until {
     /// After this time.
@@ -45,6 +104,8 @@ pub struct Run {
     pub latencies: Vec<u32>,
     /// How long the whole run took.
     pub elapsed: Duration,
+    /// The connections, still open, so that what they cost the server can be looked at.
+    pub connections: Vec<Connection>,
 }
 
 impl Run {
@@ -75,48 +136,72 @@ pub fn status(expected: u16) -> Arc<Check> {
     })
 }
 
-/// Opens the connections, then sends on all of them at once until the plan ends.
+/// Opens the connections, then sends on all of them at once until the plan ends. They stay open with the result.
 pub async fn drive(plan: &Plan) -> Result<Run> {
     let mut connections = Vec::new();
-    for index in 0..plan.connections {
-        let first = index * plan.requests.len() / plan.connections;
-        connections.push((Connection::open(plan.target).await?, first));
+    for _ in 0..plan.connections {
+        connections.push(Connection::open(plan.target).await?);
     }
     let begun = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
-    for (connection, first) in connections {
-        tasks.spawn(keep_asking(connection, plan.clone(), first, begun));
+    for (index, connection) in connections.into_iter().enumerate() {
+        tasks.spawn(keep_asking(connection, plan.clone(), index, begun));
     }
-    let mut latencies = Vec::new();
+    let mut run = Run { latencies: Vec::new(), elapsed: Duration::ZERO, connections: Vec::new() };
     while let Some(done) = tasks.join_next().await {
-        latencies.append(&mut done??);
+        let (connection, mut latencies) = done??;
+        run.latencies.append(&mut latencies);
+        run.connections.push(connection);
     }
-    let elapsed = begun.elapsed();
-    latencies.sort_unstable();
-    Ok(Run { latencies, elapsed })
+    run.elapsed = begun.elapsed();
+    run.latencies.sort_unstable();
+    Ok(run)
 }
 
 async fn keep_asking(
     mut connection: Connection,
     plan: Plan,
-    first: usize,
+    index: usize,
     begun: Instant,
-) -> Result<Vec<u32>> {
+) -> Result<(Connection, Vec<u32>)> {
     let mut latencies = Vec::new();
-    for request in plan.requests.iter().cycle().skip(first) {
+    loop {
+        let due = plan.due(index, latencies.len(), begun);
         let over = match plan.until {
-            Until::Elapsed(time) => begun.elapsed() >= time,
+            Until::Elapsed(time) => {
+                begun.elapsed().max(due.map_or(Duration::ZERO, |due| due - begun)) >= time
+            }
             Until::Sent(count) => latencies.len() >= count,
         };
-        if over {
-            break;
-        }
-        let sent = Instant::now();
+        let Some(request) = (!over).then(|| plan.deck.draw()).flatten() else { break };
+        let sent = wait_for(due).await;
         let status = connection.ask(request).await?;
         latencies.push(u32::try_from(sent.elapsed().as_nanos()).unwrap_or(u32::MAX));
         (plan.check)(status, connection.body())?;
     }
-    Ok(latencies)
+    Ok((connection, latencies))
+}
+
+impl Plan {
+    /// When the connection with this index sends its request with this number, if there is a pace.
+    fn due(&self, index: usize, number: usize, begun: Instant) -> Option<Instant> {
+        let Pace::PerSecond(rate) = self.pace else { return None };
+        let before = number * self.connections + index;
+        Some(begun + Duration::from_secs_f64(before as f64 / rate))
+    }
+}
+
+/// The moment that a request's latency counts from: now, or when it was due if the answer before it came too late.
+async fn wait_for(due: Option<Instant>) -> Instant {
+    let now = Instant::now();
+    match due {
+        None => now,
+        Some(due) if due < now => due,
+        Some(due) => {
+            tokio::time::sleep_until(due.into()).await;
+            Instant::now()
+        }
+    }
 }
 
 /// One connection and the answer that it read last.
@@ -202,7 +287,7 @@ struct Head {
 
 /// The answer's head, once it is whole.
 fn read_head(bytes: &[u8]) -> Result<Option<Head>> {
-    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
     let text = std::str::from_utf8(&bytes[..end])?;
     let mut lines = text.split("\r\n");
     let status = lines
@@ -226,7 +311,7 @@ fn read_head(bytes: &[u8]) -> Result<Option<Head>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{After, Head, Run, read_head};
+    use super::{After, Deck, Head, Order, Run, read_head};
     use std::time::Duration;
 
     #[test]
@@ -240,8 +325,21 @@ mod tests {
 
     #[test]
     fn quantiles_are_of_the_sorted_latencies() {
-        let run = Run { latencies: (0..=1000).map(|n| n * 1000).collect(), elapsed: Duration::from_secs(1) };
+        let latencies = (0..=1000).map(|n| n * 1000).collect();
+        let run = Run { latencies, elapsed: Duration::from_secs(1), connections: Vec::new() };
         assert_eq!(run.quantile_us(0.5), 500.0);
         assert_eq!(run.quantile_us(0.999), 999.0);
+    }
+
+    #[test]
+    fn a_deck_that_is_dealt_once_ends() {
+        let requests = vec![vec![1], vec![2]];
+        let once = Deck::new(requests.clone(), Order::Once);
+        assert_eq!([once.draw(), once.draw(), once.draw()], [Some(&[1][..]), Some(&[2][..]), None]);
+        let round = Deck::new(requests, Order::Round);
+        assert_eq!(
+            [round.draw(), round.draw(), round.draw()],
+            [Some(&[1][..]), Some(&[2][..]), Some(&[1][..])]
+        );
     }
 }

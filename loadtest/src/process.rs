@@ -1,151 +1,218 @@
-//! Child processes: what they have cost so far, and their end with this program.
+//! Child processes: where they run, what they have cost so far, and their end with this program.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 
 use crate::Result;
 
-/// A child process that ends when this value does.
-pub struct Guarded(Child);
+/// How long a process may take to end when told to, before it is killed.
+const ENDS_WITHIN: Duration = Duration::from_secs(3);
+
+/// A process group that ends when this value does.
+pub struct Guarded {
+    child: Child,
+    log: PathBuf,
+}
 
 impl Guarded {
-    /// Starts it, on the first core if the machine has several, so that client and upstream keep the others.
-    pub fn start(program: &std::path::Path, arguments: &[&str]) -> Result<Self> {
-        let mut command = match pinning() {
-            true => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", "0"]).arg(program);
-                command
-            }
-            false => Command::new(program),
-        };
+    /// Starts it on the first core if the machine has several, so that client and upstream keep another. What it says
+    /// goes to `log` in this directory.
+    pub fn start(program: &Path, arguments: &[&str], directory: &Path) -> Result<Self> {
+        let mut command = on_core(Core::Proxy, program);
+        let log = directory.join("log");
         let child = command
             .args(arguments)
             .env("GATEWARDEN_LOG", "warn")
+            .process_group(0)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(File::create(&log)?)
+            .stderr(File::options().append(true).open(&log)?)
             .spawn()
             .map_err(|error| format!("{} can't be started: {error}", program.display()))?;
-        Ok(Self(child))
+        Ok(Self { child, log })
     }
 
-    /// Its process id; `taskset` becomes the program, so the id is the program's.
+    /// Its process id, which is its group's as well; `taskset` becomes the program, so it is the program's own.
     pub fn id(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
-    /// An error if it has ended already.
+    /// An error, with what it said, if it has ended already.
     pub fn still_running(&mut self) -> Result<()> {
-        match self.0.try_wait()? {
-            Some(status) => Err(format!("the program under load has ended: {status}").into()),
+        match self.child.try_wait()? {
+            Some(status) => Err(format!("it has ended ({status}): {}", self.said()).into()),
             None => Ok(()),
         }
+    }
+
+    /// The first lines of its log, which say what was wrong.
+    pub fn said(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect::<Vec<_>>().join(" | ")
+    }
+
+    fn signal(&self, name: &str) {
+        let group = format!("-{}", self.child.id());
+        let _ = Command::new("kill").args([name, "--", &group]).stderr(Stdio::null()).status();
     }
 }
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // Nginx's master ends its worker on TERM; a plain kill would leave it behind.
-        let told = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        if !told.is_ok_and(|status| status.success()) {
-            let _ = self.0.kill();
+        self.signal("-TERM");
+        let begun = Instant::now();
+        while begun.elapsed() < ENDS_WITHIN {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
-        let _ = self.0.wait();
+        self.signal("-KILL");
+        let _ = self.child.wait();
     }
 }
 
-/// Whether `taskset` and a second core are there.
-fn pinning() -> bool {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // This program has given up core 0 itself, so count it back in.
-    (cores >= 2 || PINNED.get().is_some())
-        && Command::new("taskset").arg("-V").stdout(Stdio::null()).status().is_ok_and(|s| s.success())
+/// Where something runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Core {
+    /// What is measured.
+    Proxy,
+    /// Client and upstream.
+    Client,
 }
 
-static PINNED: std::sync::OnceLock<()> = std::sync::OnceLock::new();
+impl Core {
+    fn number(self) -> usize {
+        match self {
+            Self::Proxy => 0,
+            Self::Client => 1,
+        }
+    }
+}
 
-/// Moves this program off core 0, which the children get. Called before any thread is started.
+/// A command that runs on this core, where the machine has several and `taskset` is there.
+pub fn on_core(core: Core, program: &Path) -> Command {
+    if PINNED.get().is_none() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("taskset");
+    command.args(["-c", &core.number().to_string()]).arg(program);
+    command
+}
+
+/// Set once this program has moved to its own core.
+static PINNED: OnceLock<()> = OnceLock::new();
+
+/// Moves this program off the core that the measured get. Called before any thread is started.
 pub fn leave_first_core() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if !pinning() {
-        eprintln!("note: one core, or no `taskset`: client and gateway share cores");
-        return;
-    }
-    let others = format!("1-{}", cores - 1);
+    let core = Core::Client.number().to_string();
     let pid = std::process::id().to_string();
-    let moved = Command::new("taskset").args(["-cp", &others, &pid]).stdout(Stdio::null()).status();
-    if moved.is_ok_and(|status| status.success()) {
+    let moved = Command::new("taskset").args(["-cp", &core, &pid]).stdout(Stdio::null()).status();
+    if cores >= 2 && moved.is_ok_and(|status| status.success()) {
         let _ = PINNED.set(());
+    } else {
+        eprintln!("note: one core, or no `taskset`: client and proxy share cores");
     }
 }
 
-/// What a process and its children have used so far.
+/// What a process group has used so far.
 #[derive(Clone, Copy, Default)]
 pub struct Usage {
     /// Microseconds of processor time, user and system.
     pub cpu_us: f64,
-    /// Threads.
-    pub threads: u64,
     /// Resident memory in MiB.
     pub rss_mib: f64,
 }
 
-/// Reads the usage of a process and of its direct children from `/proc`.
-pub fn usage(pid: u32) -> Result<Usage> {
-    let mut sum = usage_of_one(pid)?;
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    for child in children.split_whitespace() {
-        let one = usage_of_one(child.parse()?)?;
-        sum.cpu_us += one.cpu_us;
-        sum.threads += one.threads;
+/// Reads the usage of every process of this group from `/proc`.
+pub fn usage(group: u32) -> Result<Usage> {
+    let mut sum = Usage::default();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // A process that has ended meanwhile isn't this group's any more.
+        let Some(one) = one_process(pid).filter(|one| one.group == group) else { continue };
+        sum.cpu_us += cpu_us(pid).unwrap_or_default();
         sum.rss_mib += one.rss_mib;
     }
     Ok(sum)
 }
 
-fn usage_of_one(pid: u32) -> Result<Usage> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+/// Reads the usage of one process.
+pub fn usage_of_one(pid: u32) -> Result<Usage> {
+    let one = one_process(pid).ok_or_else(|| format!("there is no process {pid}"))?;
+    Ok(Usage { cpu_us: cpu_us(pid)?, rss_mib: one.rss_mib })
+}
+
+/// Microseconds of processor time, user and system, of a process and the threads that it has had: what `/proc` says in
+/// hundredths of a second, in nanoseconds.
+fn cpu_us(pid: u32) -> Result<f64> {
+    let time = clock_gettime(clock_getcpuclockid(Pid::from_raw(pid.try_into()?))?)?;
+    Ok(Duration::from(time).as_nanos() as f64 / 1000.0)
+}
+
+/// This program's own processor time, and that of the children that it has waited for, in microseconds.
+pub fn own_cpu_us() -> f64 {
+    let pid = std::process::id();
+    cpu_us(pid).unwrap_or_default() + one_process(pid).map_or(0.0, |one| one.waited_for_us)
+}
+
+struct OneProcess {
+    group: u32,
+    waited_for_us: f64,
+    rss_mib: f64,
+}
+
+fn one_process(pid: u32) -> Option<OneProcess> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold blanks; fields are counted from behind it.
-    let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).ok_or("unreadable /proc stat")?;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = |name: &str| {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .and_then(|rest| rest.split_whitespace().next())
-            .and_then(|text| text.parse::<f64>().ok())
-            .unwrap_or(0.0)
-    };
-    Ok(Usage {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let fields: Vec<f64> = after_name.split_whitespace().map(|text| text.parse().unwrap_or(0.0)).collect();
+    let field = |index: usize| fields.get(index).copied().unwrap_or(0.0);
+    Some(OneProcess {
+        group: field(2) as u32,
         // Linux counts in hundredths of a second here, whatever the kernel's own clock is.
-        cpu_us: (ticks(11) + ticks(12)) * 10_000.0,
-        threads: line("Threads:") as u64,
-        rss_mib: line("VmRSS:") / 1024.0,
+        waited_for_us: (field(13) + field(14)) * 10_000.0,
+        rss_mib: field(21) * 4096.0 / (1024.0 * 1024.0),
     })
 }
 
-/// Hundredths of a second that the whole machine spent: busy, and stolen by its host.
-#[derive(Clone, Copy)]
+/// Microseconds that the two cores of a measurement spent, or all cores where nothing is pinned.
+#[derive(Clone, Copy, Default)]
 pub struct Machine {
     /// Everything, idle included.
     pub total: f64,
+    /// For any process, and for interrupts.
+    pub busy: f64,
     /// Taken by the host for others.
     pub steal: f64,
 }
 
-/// Reads the machine's counters.
+/// Reads the cores' counters.
 pub fn machine() -> Result<Machine> {
     let stat = fs::read_to_string("/proc/stat")?;
-    let fields: Vec<f64> = stat
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .skip(1)
-        .filter_map(|text| text.parse().ok())
-        .collect();
-    // The last two repeat what user time already holds.
-    Ok(Machine { total: fields.iter().take(8).sum(), steal: fields.get(7).copied().unwrap_or(0.0) })
+    let cores: &[&str] = if PINNED.get().is_some() { &["cpu0", "cpu1"] } else { &["cpu"] };
+    let mut sum = Machine::default();
+    for line in stat.lines() {
+        let mut fields = line.split_whitespace();
+        if !fields.next().is_some_and(|name| cores.contains(&name)) {
+            continue;
+        }
+        // user nice system idle iowait irq softirq steal; the last two repeat what user time already holds.
+        let spent: Vec<f64> = fields.take(8).filter_map(|text| text.parse::<f64>().ok()).collect();
+        let at = |index: usize| spent.get(index).copied().unwrap_or(0.0) * 10_000.0;
+        let total = (0..8).map(at).sum::<f64>();
+        sum.total += total;
+        sum.steal += at(7);
+        sum.busy += total - at(3) - at(4) - at(7);
+    }
+    Ok(sum)
 }
