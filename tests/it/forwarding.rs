@@ -2,6 +2,7 @@
 
 mod bodies;
 mod broken_upstreams;
+mod flowing;
 mod headers;
 mod lives;
 mod messages;

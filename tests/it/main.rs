@@ -15,6 +15,7 @@ mod cli;
 mod clock;
 mod dev;
 mod differential;
+mod faults;
 mod forwarding;
 mod keys;
 mod lookups;

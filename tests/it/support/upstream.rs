@@ -17,7 +17,14 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(crate) fn scripted(script: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), script)
+    }
+
+    /// The same at an address that is already bound.
+    pub(crate) fn on(
+        listener: TcpListener,
+        script: impl Fn(&mut Wire) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let heads = Arc::new(Mutex::new(Vec::new()));
