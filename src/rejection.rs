@@ -67,6 +67,8 @@ pub enum Rejection {
     UpstreamTimeout,
     /// The upstream answered with something that isn't HTTP.
     UpstreamBroken,
+    /// A gRPC call to an upstream that isn't spoken to over HTTP/2.
+    NoGrpc,
     /// The upstream's answer should have been edited, and couldn't be read.
     AnswerWithheld,
     /// A fault of the gateway's own.
@@ -138,7 +140,7 @@ impl Rejection {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::UpstreamBroken | Self::AnswerWithheld => StatusCode::BAD_GATEWAY,
+            Self::UpstreamBroken | Self::NoGrpc | Self::AnswerWithheld => StatusCode::BAD_GATEWAY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -169,6 +171,7 @@ impl Rejection {
             Self::UpstreamUnreachable => "upstream-unreachable",
             Self::UpstreamTimeout => "upstream-timeout",
             Self::UpstreamBroken => "upstream-broken",
+            Self::NoGrpc => "upstream-without-grpc",
             Self::AnswerWithheld => "answer-withheld",
             Self::Internal => "internal",
         }
@@ -220,10 +223,42 @@ impl Rejection {
             Self::UpstreamUnreachable => "the application can't be reached; try again".into(),
             Self::UpstreamTimeout => "the application took too long to answer".into(),
             Self::UpstreamBroken => "the application's answer can't be understood".into(),
+            Self::NoGrpc => "the application isn't spoken to in gRPC".into(),
             Self::AnswerWithheld => {
                 "the application's answer can't be read, so what it may show isn't known".into()
             }
             Self::Internal => "the gateway failed".into(),
+        }
+    }
+
+    /// The gRPC status code that says the same.
+    #[must_use]
+    pub fn grpc_status(&self) -> u16 {
+        const CANCELLED: u16 = 1;
+        const UNKNOWN: u16 = 2;
+        const INVALID_ARGUMENT: u16 = 3;
+        const DEADLINE_EXCEEDED: u16 = 4;
+        const PERMISSION_DENIED: u16 = 7;
+        const RESOURCE_EXHAUSTED: u16 = 8;
+        const UNIMPLEMENTED: u16 = 12;
+        const INTERNAL: u16 = 13;
+        const UNAVAILABLE: u16 = 14;
+        const UNAUTHENTICATED: u16 = 16;
+        match (self, self.status().as_u16()) {
+            (Self::ClientLeft, _) => CANCELLED,
+            (Self::NoSeat, _) => RESOURCE_EXHAUSTED,
+            (Self::NoGrpc, _) => UNIMPLEMENTED,
+            // Asked again, it would be the same.
+            (Self::AnswerWithheld | Self::Loop, _) => INTERNAL,
+            (_, 400 | 414 | 415 | 422) => INVALID_ARGUMENT,
+            (_, 401) => UNAUTHENTICATED,
+            (_, 403) => PERMISSION_DENIED,
+            (_, 404 | 405) => UNIMPLEMENTED,
+            (_, 408 | 504) => DEADLINE_EXCEEDED,
+            (_, 413 | 429) => RESOURCE_EXHAUSTED,
+            (_, 502 | 503) => UNAVAILABLE,
+            (_, 500) => INTERNAL,
+            _ => UNKNOWN,
         }
     }
 

@@ -55,6 +55,8 @@ impl HttpBody for Body {
                 match frame {
                     Some(Err(Cut::Upstream(_))) => body.recorder.ended(Ending::UpstreamBroke),
                     Some(Err(Cut::Unreadable)) => body.recorder.ended(Ending::AnswerWithheld),
+                    // Nothing is asked for after trailers.
+                    Some(Ok(ref last)) if last.is_trailers() => body.recorder.ended(Ending::Answered),
                     _ if frame.is_none() || passing.is_end_stream() => body.recorder.ended(Ending::Answered),
                     _ => {}
                 }

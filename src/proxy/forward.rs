@@ -3,28 +3,30 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, TRANSFER_ENCODING};
+use http::header::{AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 
 use super::answering::Received;
+use super::dialect::Dialect;
 use super::record::Recorder;
 use super::transform::{self, Passing};
 use crate::authorize::{Permit, TokenHandling};
 use crate::headers::{self, Origin};
 use crate::lookup::Forgetting;
-use crate::plumbing::Limits;
+use crate::plumbing::{Limits, Protocol};
 use crate::rejection::Rejection;
 use crate::request::Malformed;
-use crate::upstream::{Answer, BodyFault, BodyLimits, Failure, Obstacle, Outgoing, Upstream};
+use crate::upstream::{Answer, BodyFault, BodyLimits, Failure, Measure, Obstacle, Outgoing, Upstream};
 
 /// A request on its way out.
 pub(super) struct Outbound {
     pub(super) parts: Parts,
     pub(super) body: Received,
     pub(super) origin: Origin,
+    pub(super) dialect: Dialect,
 }
 
 /// Sends the request to the upstream that the permit names, and hands on the answer.
@@ -35,8 +37,8 @@ pub(super) async fn forward(
     outbound: Outbound,
     recorder: &mut Recorder,
 ) -> Result<Response<Passing>, Rejection> {
-    let Outbound { mut parts, body, origin } = outbound;
-    let bounds = BodyLimits { bytes: limits.body_bytes, timeout: limits.body_timeout };
+    let Outbound { mut parts, body, origin, dialect } = outbound;
+    let bounds = bounds(upstream, limits, dialect)?;
     let body = match body {
         Received::Unread(body) => Outgoing::new(body, bounds).map_err(Failure::Client).map_err(reject)?,
         Received::Read(bytes) if bytes.is_empty() => Outgoing::Empty,
@@ -53,6 +55,9 @@ pub(super) async fn forward(
     if edits.is_some() {
         transform::prepare(&mut parts.headers);
     }
+    if dialect == Dialect::Grpc {
+        parts.headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
 
     recorder.asked(upstream.name());
     let metrics = recorder.plane().metrics();
@@ -63,11 +68,31 @@ pub(super) async fn forward(
         write.answered();
     }
     recorder.upstream_answered();
-    let response = clean(response)?;
-    match edits {
-        Some(edits) => transform::carry_out(response, &edits).await,
-        None => Ok(response.map(Passing::AsItComes)),
+    let announced = match dialect {
+        Dialect::Plain => None,
+        Dialect::Trailers | Dialect::Grpc => headers::announced(response.headers()),
+    };
+    let mut response = clean(response)?;
+    if let Some(edits) = edits {
+        return transform::carry_out(response, &edits).await;
     }
+    if let Some(names) = announced {
+        response.headers_mut().insert(TRAILER, names);
+    }
+    Ok(response.map(Passing::AsItComes))
+}
+
+/// What bounds the request's body. A call may be silent for as long as it may last, and each of its messages may be as long
+/// as another request's body.
+fn bounds(upstream: &Upstream, limits: &Limits, dialect: Dialect) -> Result<BodyLimits, Rejection> {
+    let (bytes, timeout) = (limits.body_bytes, limits.body_timeout);
+    if dialect != Dialect::Grpc {
+        return Ok(BodyLimits { bytes, timeout, measure: Measure::Whole });
+    }
+    if upstream.protocol() == Protocol::Http1 {
+        return Err(Rejection::NoGrpc);
+    }
+    Ok(BodyLimits { bytes, timeout: upstream.total_timeout(), measure: Measure::Messages })
 }
 
 /// Makes a head what the upstream is to receive.

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use super::answering::{Answering, Readable, Received, now};
 use super::body::Body;
 use super::connection::Client;
+use super::dialect::{Dialect, refused_call};
 use super::forward::{Outbound, forward};
 use super::record::Recorder;
 use super::socketio::Visit;
@@ -40,10 +41,12 @@ pub(super) async fn handle(
     let mut recorder = Recorder::new(slot, request.method());
     recorder.judged_by(snapshot.revision);
     let dev_tokens = snapshot.verifier.dev_tokens();
-    let result = unwinding(pin!(serve(&client, snapshot, request, &mut recorder))).await;
+    let dialect = Dialect::of(&request);
+    let result = unwinding(pin!(serve(&client, snapshot, (request, dialect), &mut recorder))).await;
     let taking = client.waiting.as_ref().map(|waiting| Taking::new(waiting.clone()));
     let mut response = match result {
         Ok(response) => respond::passed(response, recorder, taking),
+        Err(rejection) if dialect == Dialect::Grpc => refused_call(&rejection, recorder, taking),
         Err(rejection) => respond::refused(&rejection, recorder, taking),
     };
     if dev_tokens == DevTokens::Accepted {
@@ -66,7 +69,7 @@ async fn unwinding<T>(
 async fn serve(
     client: &Arc<Client>,
     snapshot: Arc<Snapshot>,
-    request: Request<Incoming>,
+    (request, dialect): (Request<Incoming>, Dialect),
     recorder: &mut Recorder,
 ) -> Result<Response<Passing>, Rejection> {
     if recorder.is_over_capacity() {
@@ -96,7 +99,7 @@ async fn serve(
         permit?
     };
     let upstream = upstreams.get(permit.upstream()).ok_or(Rejection::Internal)?;
-    let outbound = Outbound { parts, body, origin };
+    let outbound = Outbound { parts, body, origin, dialect };
     let asking = Asking { client, snapshot: &snapshot, upstream };
     // What is no plain request is seldom and large: boxed, so that not every request is moved about with room for it.
     match (permit.upgrade().clone(), wish) {

@@ -11,7 +11,7 @@ use crate::json::{Media, media};
 use crate::plumbing::Limits;
 use crate::rejection::Rejection;
 use crate::request::Malformed;
-use crate::upstream::{BodyLimits, Failure, Outgoing};
+use crate::upstream::{BodyLimits, Failure, Measure, Outgoing};
 
 /// Reads a body to its end: its bytes, and what they say. No body says `null`, in which no fact is found. A body in
 /// which an application could find something else than a rule does is refused: what isn't JSON, what JSON readers
@@ -28,7 +28,7 @@ pub(super) async fn json(
         return Err(Rejection::UnsupportedBody);
     }
     let bytes = limits.rule_body_bytes.min(limits.body_bytes);
-    let bounds = BodyLimits { bytes, timeout: limits.body_timeout };
+    let bounds = BodyLimits { bytes, timeout: limits.body_timeout, measure: Measure::Whole };
     let bytes = Outgoing::collect(body, bounds).await.map_err(Failure::Client).map_err(reject)?;
     if bytes.is_empty() {
         return Ok((bytes, Value::Null));

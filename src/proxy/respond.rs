@@ -57,14 +57,7 @@ pub(super) fn refused(
     taking: Option<Taking>,
 ) -> Response<Body> {
     let status = rejection.status();
-    match rejection {
-        // Written down as one that left, which is what the recorder takes for granted until it is told otherwise.
-        Rejection::ClientLeft => {}
-        _ => {
-            recorder.responded(status);
-            recorder.ended(Ending::Own(rejection.reason()));
-        }
-    }
+    written_down(rejection, &mut recorder);
     let problem = serde_json::to_vec(&Problem {
         r#type: format_args!("urn:gatewarden:{}", rejection.code()),
         title: status.canonical_reason().unwrap_or_default(),
@@ -104,6 +97,18 @@ pub(super) fn refused(
     }
     let bytes = if is_head { Bytes::new() } else { problem };
     response.map(|()| Body::own(bytes, recorder, taking))
+}
+
+/// A refusal is recorded as what it is, however the caller is told.
+pub(super) fn written_down(rejection: &Rejection, recorder: &mut Recorder) {
+    match rejection {
+        // Written down as one that left, which is what the recorder takes for granted until it is told otherwise.
+        Rejection::ClientLeft => {}
+        _ => {
+            recorder.responded(rejection.status());
+            recorder.ended(Ending::Own(rejection.reason()));
+        }
+    }
 }
 
 /// Whether it is unknown where the next request on this connection would begin.

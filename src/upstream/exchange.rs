@@ -16,6 +16,9 @@ use super::connection::Connection;
 use super::outgoing::{BodyFault, Meter, Outgoing};
 use super::{Obstacle, Server, Upstream, connect, pool};
 
+/// How often a server is asked that gives a request back.
+const FRESH_TRIES: usize = 2;
+
 /// Why there is no answer, or no end of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -106,22 +109,24 @@ impl Upstream {
                     Err(Lost::Failed(failure)) => return Err(failure),
                 }
             }
-            // Seldom needed and large: boxed, so that not every request is moved about with room for it.
-            let opening = Box::pin(connect::open(&self.link, server, Use::Http));
-            let connection = match opening.await {
-                Ok(connection) => connection,
-                Err(obstacle) => {
-                    server.not_reached(Instant::now());
-                    missed(obstacle);
-                    continue;
+            // What a server refuses as one too many it may take a moment later.
+            for _ in 0..FRESH_TRIES {
+                // Seldom needed and large: boxed, so that not every request is moved about with room for it.
+                let connection = match Box::pin(connect::open(&self.link, server, Use::Http)).await {
+                    Ok(connection) => connection,
+                    Err(obstacle) => {
+                        server.not_reached(Instant::now());
+                        missed(obstacle);
+                        break;
+                    }
+                };
+                server.reached();
+                match self.exchange(server, connection, request, patience).await {
+                    Ok(response) => return Ok((response, server)),
+                    Err(Lost::Unsent(unsent)) => request = *unsent,
+                    Err(Lost::Hangup) => return Err(Failure::Broken),
+                    Err(Lost::Failed(failure)) => return Err(failure),
                 }
-            };
-            server.reached();
-            match self.exchange(server, connection, request, patience).await {
-                Ok(response) => return Ok((response, server)),
-                Err(Lost::Unsent(unsent)) => request = *unsent,
-                Err(Lost::Hangup) => return Err(Failure::Broken),
-                Err(Lost::Failed(failure)) => return Err(failure),
             }
         }
         Err(Failure::Unreachable)

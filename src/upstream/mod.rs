@@ -9,6 +9,7 @@ mod connect;
 mod connection;
 mod exchange;
 mod line;
+mod measure;
 mod opening;
 mod outgoing;
 mod pipe;
@@ -30,6 +31,7 @@ use crate::plumbing::{Credential, Limits, Protocol, ServerAddress, UpstreamConfi
 pub use answer::Answer;
 pub use connect::{Obstacle, machine_roots};
 pub use exchange::Failure;
+pub use measure::Measure;
 pub use outgoing::{BodyFault, BodyLimits, Outgoing};
 pub use pipe::Pipe;
 pub use pool::sweep;
@@ -137,6 +139,12 @@ impl Upstream {
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.link.protocol
+    }
+
+    /// How long an exchange with it may take.
+    #[must_use]
+    pub fn total_timeout(&self) -> Duration {
+        self.total_timeout
     }
 
     /// Turns to ask it something: what rules want to know never takes all that it can bear.

@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::answer::Patience;
+use super::measure::{Measure, Measured};
 
 /// Why a request's body didn't arrive whole: the client's doing, not the upstream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +57,8 @@ pub struct BodyLimits {
     pub bytes: u64,
     /// Time for the next piece to arrive.
     pub timeout: Duration,
+    /// What the bytes are counted of.
+    pub measure: Measure,
 }
 
 /// A request's body.
@@ -75,9 +78,10 @@ pub struct Stream {
     /// What was taken from the client already, and came back.
     again: VecDeque<Bytes>,
     incoming: Incoming,
-    left: u64,
+    measured: Measured,
     patience: Patience,
-    pace: Pace,
+    /// None where the body may be as slow as it likes within its time.
+    pace: Option<Pace>,
     meter: Arc<Meter>,
 }
 
@@ -142,13 +146,13 @@ impl Outgoing {
         if incoming.is_end_stream() {
             return Ok(Self::Empty);
         }
-        if incoming.size_hint().lower() > limits.bytes {
+        if limits.measure == Measure::Whole && incoming.size_hint().lower() > limits.bytes {
             return Err(BodyFault::TooLarge);
         }
-        let (left, patience) = (limits.bytes, Patience::new(limits.timeout));
-        let pace = Pace::new(limits.timeout);
+        let (measured, patience) = (Measured::new(limits), Patience::new(limits.timeout));
+        let pace = (limits.measure == Measure::Whole).then(|| Pace::new(limits.timeout));
         let (again, meter) = (VecDeque::new(), Arc::default());
-        Ok(Self::Stream(Box::new(Stream { again, incoming, left, patience, pace, meter })))
+        Ok(Self::Stream(Box::new(Stream { again, incoming, measured, patience, pace, meter })))
     }
 
     /// Takes a client's body to its end, as patiently as it would be passed on.
@@ -204,7 +208,9 @@ impl Stream {
         }
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
-                self.pace.waits(Instant::now);
+                if let Some(pace) = &mut self.pace {
+                    pace.waits(Instant::now);
+                }
                 ready!(self.patience.poll_lost(cx, None));
                 return Poll::Ready(Some(Err(BodyFault::TooSlow)));
             };
@@ -223,14 +229,14 @@ impl Stream {
             }
             let Some(data) = data else { return Poll::Ready(None) };
             // The last piece has no next one to be late for.
-            if !is_last && !self.pace.keeps_up(data.len(), Instant::now) {
+            if let Some(pace) = &mut self.pace
+                && !is_last
+                && !pace.keeps_up(data.len(), Instant::now)
+            {
                 return Poll::Ready(Some(Err(BodyFault::TooSlow)));
             }
             let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-            let Some(left) = self.left.checked_sub(length) else {
-                return Poll::Ready(Some(Err(BodyFault::TooLarge)));
-            };
-            self.left = left;
+            self.measured.take(&data)?;
             self.meter.moved.fetch_add(length, Ordering::Relaxed);
             return Poll::Ready(Some(Ok(data)));
         }

@@ -17,6 +17,8 @@ mod dev;
 mod differential;
 mod faults;
 mod forwarding;
+mod grpc;
+mod h2_upstreams;
 mod keys;
 mod lookups;
 mod metrics;

@@ -223,3 +223,30 @@ fn a_ledger_is_a_file() {
     mistakes("ledger.flie = \"seats.json\"", &["did you mean `file`?"]);
     mistakes("ledger = \"seats.json\"", &["expected a table"]);
 }
+
+#[test]
+fn an_upstream_says_what_it_speaks_and_whom_it_trusts() {
+    let upstream = |servers: &str, more: &str| {
+        format!("[upstreams.a]\nat = [\"/a\"]\nservers = [\"{servers}\"]\n{more}\n")
+    };
+    let config = good(&upstream("http://h:1", ""));
+    assert_eq!((config.upstreams[0].protocol, &config.upstreams[0].tls), (Protocol::Http1, &None));
+    let tls = "protocol = \"auto\"\ntls = { ca = \"ca.pem\", certificate = \"own.pem\", key = \"own.key\", server-name = \"a.internal\" }";
+    let config = good(&upstream("https://10.0.0.1", tls));
+    let tls = config.upstreams[0].tls.as_ref().unwrap();
+    assert_eq!(config.upstreams[0].protocol, Protocol::Auto);
+    assert_eq!(tls.authorities, Some("etc/ca.pem".into()));
+    assert_eq!(tls.identity.as_ref().unwrap().key, PathBuf::from("etc/own.key"));
+    assert!(tls.server_name.is_some());
+    for (servers, more, told) in [
+        ("http://h:1", "protocol = \"auto\"", "only TLS lets a server choose"),
+        ("http://h:1", "protocol = \"http2\"", "unknown protocol `http2`"),
+        ("http://h:1", "tls = { ca = \"ca.pem\" }", "no server here is spoken to over TLS"),
+        ("https://h", "tls = { certificate = \"own.pem\" }", "come together"),
+        ("https://h", "tls = { server-name = \"a b\" }", "not a host name"),
+        ("https://h", "tls = { verify = false }", "unknown key `verify`"),
+        ("https://h", "tls = { ca = \"\" }", "names no file"),
+    ] {
+        mistakes(&upstream(servers, more), &[told]);
+    }
+}

@@ -25,7 +25,7 @@ use crate::rejection::Rejection;
 use crate::request::Malformed;
 use crate::socket::engine::{self, Open, Packet};
 use crate::socket::handshake::Fault;
-use crate::upstream::{Answer, BodyLimits, Failure, Obstacle, Outgoing};
+use crate::upstream::{Answer, BodyLimits, Failure, Measure, Obstacle, Outgoing};
 
 /// What a server answers to a body of packets.
 const OK: &str = "ok";
@@ -143,7 +143,7 @@ pub(super) async fn give(
     recorder: &mut Recorder,
 ) -> Result<Response<Passing>, Rejection> {
     let limits = &asking.snapshot.gateway.limits;
-    let Outbound { mut parts, body, origin } = outbound;
+    let Outbound { mut parts, body, origin, .. } = outbound;
     let mut held = session.gate().ok_or(Fault::Request)?;
     // What is packed, or in another alphabet, could be read otherwise by the application.
     if parts.headers.contains_key(CONTENT_ENCODING) {
@@ -151,7 +151,7 @@ pub(super) async fn give(
     }
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
     let bytes = u64::try_from(limits.socket_message_bytes).unwrap_or(u64::MAX);
-    let bounds = BodyLimits { bytes, timeout: limits.body_timeout };
+    let bounds = BodyLimits { bytes, timeout: limits.body_timeout, measure: Measure::Whole };
     let body = match body {
         Received::Unread(body) => {
             Outgoing::collect(body, bounds).await.map_err(Failure::Client).map_err(reject)?

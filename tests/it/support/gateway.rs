@@ -24,6 +24,7 @@ type Change = Box<dyn FnOnce(&mut Snapshot)>;
 /// What a test wants of its gateway.
 pub(crate) struct Setup {
     apps: Vec<(String, Vec<SocketAddr>)>,
+    places: HashMap<String, Vec<String>>,
     rules: HashMap<String, String>,
     tenants: Option<String>,
     changes: Vec<Change>,
@@ -44,6 +45,12 @@ impl Setup {
     /// The rules of an application, in place of those that it would have.
     pub(crate) fn rules(mut self, name: &str, text: &str) -> Self {
         self.rules.insert(name.to_owned(), text.to_owned());
+        self
+    }
+
+    /// Where an application is, in place of where it would be.
+    pub(crate) fn at(mut self, name: &str, places: &[&str]) -> Self {
+        self.places.insert(name.to_owned(), places.iter().map(ToString::to_string).collect());
         self
     }
 
@@ -134,9 +141,9 @@ impl Setup {
         let mut files = Vec::new();
         for (name, servers) in &self.apps {
             let servers: Vec<_> = servers.iter().map(|server| format!("http://{server}")).collect();
-            gateway += &format!(
-                "[upstreams.{name}]\nat = [\"/{name}\", \"/{name}-guarded\"]\nservers = {servers:?}\n"
-            );
+            let usual = || vec![format!("/{name}"), format!("/{name}-guarded")];
+            let places = self.places.get(name).cloned().unwrap_or_else(usual);
+            gateway += &format!("[upstreams.{name}]\nat = {places:?}\nservers = {servers:?}\n");
             let verbs = ["GET", "POST", "PUT", "DELETE"];
             let all = |prefix: &str| verbs.map(|verb| format!("{verb} /{prefix}/{{rest...}}"));
             let (public, mut guarded) = (all(name), all(&format!("{name}-guarded")).to_vec());
@@ -192,10 +199,10 @@ impl Setup {
         let live = Arc::new(Live::new(self.snapshot(&keys)));
         let metrics = Arc::new(Metrics::new(Mode::Run).unwrap());
         let ledger = Arc::<Ledger>::default();
-        let plane = Plane::new(live, metrics.clone(), ledger.clone());
+        let plane = Plane::new(live.clone(), metrics.clone(), ledger.clone());
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let running = server.start(&plane, self.workers, self.drain).unwrap();
-        Gateway { address: running.address(), running: Some(running), metrics, ledger, keys }
+        Gateway { address: running.address(), running: Some(running), live, metrics, ledger, keys }
     }
 }
 
@@ -207,6 +214,7 @@ fn now() -> Timestamp {
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     running: Option<Running>,
+    live: Arc<Live>,
     metrics: Arc<Metrics>,
     pub(crate) ledger: Arc<Ledger>,
     keys: Signer,
@@ -216,6 +224,7 @@ impl Gateway {
     pub(crate) fn setup() -> Setup {
         Setup {
             apps: Vec::new(),
+            places: HashMap::new(),
             rules: HashMap::new(),
             tenants: None,
             changes: Vec::new(),
@@ -256,6 +265,11 @@ impl Gateway {
     /// A gateway before one application, under `/app`, with nothing out of the ordinary.
     pub(crate) fn before(upstream: SocketAddr) -> Self {
         Self::setup().upstream("app", &[upstream]).start()
+    }
+
+    /// What it was configured with.
+    pub(crate) fn config(&self) -> GatewayConfig {
+        self.live.load().gateway.clone()
     }
 
     pub(crate) fn client(&self) -> Client {

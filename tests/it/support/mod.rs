@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod h2;
+pub(crate) mod h2_upstream;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 
