@@ -163,6 +163,13 @@ impl<S: Read + Write> Client<S> {
         std::mem::take(&mut self.buffer).len()
     }
 
+    /// Whether the gateway has closed the connection, or does so without sending anything more.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.buffer.is_empty() && matches!(self.read_more(), Ok(0) | Err(_))
+    }
+}
+
+impl Client<TcpStream> {
     /// Whether the connection is known to be closed, without waiting.
     pub(crate) fn is_gone(&mut self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
@@ -172,10 +179,5 @@ impl<S: Read + Write> Client<S> {
             Ok(length) => length == 0,
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
-    }
-
-    /// Whether the gateway has closed the connection, or does so without sending anything more.
-    pub(crate) fn is_closed(&mut self) -> bool {
-        self.buffer.is_empty() && matches!(self.read_more(), Ok(0) | Err(_))
     }
 }
