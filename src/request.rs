@@ -284,8 +284,8 @@ impl fmt::Display for Host {
 pub enum Credential<'r> {
     /// No `Authorization` header.
     Absent,
-    /// The token of `Authorization: Bearer …`, unverified.
-    Bearer(&'r str),
+    /// What stands after `Authorization: Bearer`, unverified and unread: [`token68`] says whether it could be a token.
+    Bearer(&'r [u8]),
     /// A credential of another scheme, which nobody here can judge, and which is never passed on unjudged.
     Foreign,
 }
@@ -298,19 +298,30 @@ impl<'r> Credential<'r> {
         if values.next().is_some() {
             return Err(Malformed::Authorization);
         }
-        let text = std::str::from_utf8(value.as_bytes()).ok().filter(|text| text.is_ascii());
-        let text = text.ok_or(Malformed::Authorization)?;
-        let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
-        if !scheme.eq_ignore_ascii_case("bearer") {
+        let bytes = value.as_bytes();
+        let space = bytes.iter().position(|byte| *byte == b' ');
+        let (scheme, token) = bytes.split_at(space.unwrap_or(bytes.len()));
+        if !scheme.is_ascii() {
+            return Err(Malformed::Authorization);
+        }
+        if !scheme.eq_ignore_ascii_case(b"bearer") {
             return Ok(Self::Foreign);
         }
-        let is_token68 = |b: u8| {
-            b.is_ascii_alphabetic() | matches!(b, b'-'..=b'9') | matches!(b, b'_' | b'~' | b'+' | b'=')
-        };
-        // Every byte is looked at, good or bad: a loop without a way out is done many bytes at a time.
-        let is_plain = token.bytes().fold(true, |plain, byte| plain & is_token68(byte));
-        if !token.is_empty() && is_plain { Ok(Self::Bearer(token)) } else { Err(Malformed::Authorization) }
+        // A token that was seen before is found by its bytes; only a new one is worth being read.
+        match token.split_first() {
+            Some((_space, token)) if !token.is_empty() => Ok(Self::Bearer(token)),
+            _ => Err(Malformed::Authorization),
+        }
     }
+}
+
+/// Reads a bearer token's text (RFC 6750 §2.1); anything else in its place can be read in two ways.
+pub fn token68(token: &[u8]) -> Result<&str, Malformed> {
+    let is_token68 =
+        |b: u8| b.is_ascii_alphabetic() | matches!(b, b'-'..=b'9') | matches!(b, b'_' | b'~' | b'+' | b'=');
+    let is_plain = token.iter().all(|byte| is_token68(*byte));
+    let text = std::str::from_utf8(token).map_err(|_| Malformed::Authorization)?;
+    if is_plain && !text.is_empty() { Ok(text) } else { Err(Malformed::Authorization) }
 }
 
 /// A request in its one reading.
@@ -423,11 +434,21 @@ mod tests {
             for line in lines {
                 headers.append(AUTHORIZATION, line.parse().unwrap());
             }
-            Credential::read(&headers).map(|c| matches!(c, Credential::Bearer("a.b.c")))
+            match Credential::read(&headers)? {
+                Credential::Bearer(token) => token68(token).map(|token| token == "a.b.c"),
+                _ => Ok(false),
+            }
         };
         assert_eq!(read(&["Bearer a.b.c"]), Ok(true));
         assert_eq!(read(&[]), Ok(false));
-        for bad in [&["Bearer a.b.c", "Bearer d"][..], &["Bearer"], &["Bearer  a"], &["Bearer a b"]] {
+        for bad in [
+            &["Bearer a.b.c", "Bearer d"][..],
+            &["Bearer"],
+            &["Bearer "],
+            &["Bearer  a"],
+            &["Bearer a b"],
+            &["é"],
+        ] {
             assert_eq!(read(bad), Err(Malformed::Authorization));
         }
         let mut headers = HeaderMap::new();

@@ -72,7 +72,7 @@ fn ruling(snapshot: &Arc<Snapshot>, method: &Method, path: &str, token: &str) ->
         headers: &headers,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
-    let ruling = authorize(snapshot, &view, Credential::Bearer(token), NOW);
+    let ruling = authorize(snapshot, &view, Credential::Bearer(token.as_bytes()), NOW);
     Ok(matches!(black_box(ruling), Ruling::Permit(..)))
 }
 

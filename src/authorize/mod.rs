@@ -28,7 +28,7 @@ use self::case::{Case, Step};
 use crate::policy::Known;
 use crate::policy::socket::TokenSource;
 use crate::rejection::Rejection;
-use crate::request::{Credential, RequestView, Timestamp};
+use crate::request::{Credential, RequestView, Timestamp, token68};
 use crate::route::{Match, Verb};
 use crate::snapshot::{OperationRef, Snapshot};
 use crate::token::{Refused, TokenError, VerifiedToken};
@@ -56,7 +56,7 @@ pub fn authorize(
     let shown = match credential {
         Credential::Absent => match socket_token(snapshot, request) {
             Ok(None) => Shown::Nothing,
-            Ok(Some(token)) => return by_token(snapshot, request, &token, now),
+            Ok(Some(token)) => return by_token(snapshot, request, token.as_bytes(), now),
             Err(malformed) => return Ruling::Refuse(Rejection::Malformed(malformed), Evidence::default()),
         },
         Credential::Foreign => Shown::Refused(TokenError::Malformed.into()),
@@ -65,12 +65,15 @@ pub fn authorize(
     judge(snapshot, request, Course::of_request(shown, now)).ruling(snapshot)
 }
 
-fn by_token(snapshot: &Arc<Snapshot>, request: &RequestView<'_>, token: &str, now: Timestamp) -> Ruling {
+fn by_token(snapshot: &Arc<Snapshot>, request: &RequestView<'_>, token: &[u8], now: Timestamp) -> Ruling {
     let course = match snapshot.verifier.cached(token, now) {
         Some(known) => Course::of_request(Shown::of(known), now),
-        // Where nothing is, no token is worth a signature check.
-        None if leads_nowhere(snapshot, request) => Course::of_request(Shown::Nothing, now),
-        None => return Ruling::Ask(Pending::verify(snapshot, token, now)),
+        None => match token68(token) {
+            Err(malformed) => return Ruling::Refuse(Rejection::Malformed(malformed), Evidence::default()),
+            // Where nothing is, no token is worth a signature check.
+            Ok(_) if leads_nowhere(snapshot, request) => Course::of_request(Shown::Nothing, now),
+            Ok(token) => return Ruling::Ask(Pending::verify(snapshot, token, now)),
+        },
     };
     judge(snapshot, request, course).ruling(snapshot)
 }

@@ -120,7 +120,7 @@ pub fn clean_response(headers: &mut HeaderMap) -> Result<(), Unreadable> {
 }
 
 /// Every option of every `Connection` line names a field for this hop only. The fields that carry the request's
-/// meaning can't be named away: neither what frames it nor what it is judged by.
+/// meaning can't be named away: neither what frames it nor what it is judged by. The lines themselves go too.
 fn remove_nominated(headers: &mut HeaderMap) -> Result<(), Unreadable> {
     if !headers.contains_key(CONNECTION) {
         return Ok(());
@@ -129,12 +129,17 @@ fn remove_nominated(headers: &mut HeaderMap) -> Result<(), Unreadable> {
     for line in headers.get_all(CONNECTION) {
         let line = line.to_str().map_err(|_| Unreadable)?;
         for option in line.split(',').map(str::trim).filter(|option| !option.is_empty()) {
+            // Nearly every line there is: they speak of the connection itself, and what is named like one of them goes anyway.
+            if ["keep-alive", "close", "upgrade"].iter().any(|own| option.eq_ignore_ascii_case(own)) {
+                continue;
+            }
             let name = HeaderName::from_bytes(option.as_bytes()).map_err(|_| Unreadable)?;
             if !is_protected(name.as_str()) {
                 nominated.push(name);
             }
         }
     }
+    headers.remove(CONNECTION);
     for name in nominated {
         headers.remove(name);
     }
@@ -155,7 +160,8 @@ fn remove_where(headers: &mut HeaderMap, doomed: impl Fn(&str) -> bool) {
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
-        "connection"
+        "close"
+            | "connection"
             | "content-length"
             | "expect"
             | "http2-settings"

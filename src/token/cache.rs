@@ -45,7 +45,7 @@ pub(super) struct Entry {
 }
 
 struct Slot {
-    raw: Box<str>,
+    raw: Box<[u8]>,
     entry: Entry,
 }
 
@@ -90,7 +90,7 @@ impl Cache {
     }
 
     /// What is remembered of exactly this token.
-    pub(super) fn get(&self, raw: &str) -> Option<Entry> {
+    pub(super) fn get(&self, raw: &[u8]) -> Option<Entry> {
         let key = self.place_of(raw);
         let mut shard = self.shard(key)?;
         if let Some(slot) = shard.young.get(&key) {
@@ -106,7 +106,7 @@ impl Cache {
     }
 
     /// Remembers a token.
-    pub(super) fn put(&self, raw: &str, entry: Entry) {
+    pub(super) fn put(&self, raw: &[u8], entry: Entry) {
         let key = self.place_of(raw);
         let slot = Slot { raw: raw.into(), entry };
         let Some(mut shard) = self.shard(key) else { return };
@@ -125,8 +125,7 @@ impl Cache {
         self.shards.iter().map(lock).sum()
     }
 
-    fn place_of(&self, raw: &str) -> u64 {
-        let bytes = raw.as_bytes();
+    fn place_of(&self, bytes: &[u8]) -> u64 {
         let end = bytes.get(bytes.len().saturating_sub(HASHED_BYTES)..).unwrap_or(bytes);
         self.hasher.hash_one(end)
     }
@@ -147,7 +146,7 @@ impl fmt::Debug for Cache {
 }
 
 /// The token itself, its claims (three quarters of it, and the tree around them), and the slot.
-fn cost(raw: &str) -> usize {
+fn cost(raw: &[u8]) -> usize {
     raw.len() * 3 + 512
 }
 
@@ -166,18 +165,18 @@ mod tests {
     #[test]
     fn the_whole_token_is_the_key() {
         let cache = Cache::new(CacheLimits::default());
-        cache.put("a.b.c", entry(1));
-        assert!(cache.get("a.b.c").is_some());
+        cache.put(b"a.b.c", entry(1));
+        assert!(cache.get(b"a.b.c").is_some());
         for other in ["a.b.d", "a.b.c.", "a.b.", "A.b.c", ""] {
-            assert!(cache.get(other).is_none(), "{other}");
+            assert!(cache.get(other.as_bytes()).is_none(), "{other}");
         }
         let (mine, like_mine) = (format!("a{}", "s".repeat(64)), format!("b{}", "s".repeat(64)));
-        cache.put(&mine, entry(1));
-        assert!(cache.get(&like_mine).is_none(), "the same end is not the same token");
-        cache.put(&like_mine, entry(1));
-        assert!(cache.get(&mine).is_none() && cache.get(&like_mine).is_some());
-        cache.put("a.b.c", entry(2));
-        assert_eq!(cache.get("a.b.c").unwrap().generation, 2);
+        cache.put(mine.as_bytes(), entry(1));
+        assert!(cache.get(like_mine.as_bytes()).is_none(), "the same end is not the same token");
+        cache.put(like_mine.as_bytes(), entry(1));
+        assert!(cache.get(mine.as_bytes()).is_none() && cache.get(like_mine.as_bytes()).is_some());
+        cache.put(b"a.b.c", entry(2));
+        assert_eq!(cache.get(b"a.b.c").unwrap().generation, 2);
         assert_eq!(cache.len(), 2);
     }
 
@@ -185,13 +184,13 @@ mod tests {
     fn memory_is_bounded_and_what_is_used_stays() {
         let limits = CacheLimits { entries: 1280, bytes: usize::MAX };
         let cache = Cache::new(limits);
-        cache.put("used", entry(1));
+        cache.put(b"used", entry(1));
         for number in 0..20_000 {
-            cache.put(&number.to_string(), entry(1));
-            assert!(cache.get("used").is_some(), "after {number}");
+            cache.put(number.to_string().as_bytes(), entry(1));
+            assert!(cache.get(b"used").is_some(), "after {number}");
         }
         assert!(cache.len() <= limits.entries, "{}", cache.len());
-        assert!(cache.get("0").is_none());
+        assert!(cache.get(b"0").is_none());
     }
 
     #[test]
@@ -199,8 +198,8 @@ mod tests {
         let cache = Cache::new(CacheLimits { entries: usize::MAX, bytes: 1024 * 1024 });
         let long = "x".repeat(4000);
         for number in 0..2_000 {
-            cache.put(&format!("{long}{number}"), entry(1));
+            cache.put(format!("{long}{number}").as_bytes(), entry(1));
         }
-        assert!(cache.len() * cost(&long) <= 2 * 1024 * 1024, "{}", cache.len());
+        assert!(cache.len() * cost(long.as_bytes()) <= 2 * 1024 * 1024, "{}", cache.len());
     }
 }

@@ -94,7 +94,7 @@ impl Verifier {
     /// What is known of a token without checking its signature: `None` unless it was verified before, by the
     /// configuration and the keys of now. A remembered token that is over is answered as expired.
     #[must_use]
-    pub fn cached(&self, raw: &str, now: Timestamp) -> Option<Result<Arc<VerifiedToken>, Refused>> {
+    pub fn cached(&self, raw: &[u8], now: Timestamp) -> Option<Result<Arc<VerifiedToken>, Refused>> {
         let entry = self.memory.cache.get(raw)?;
         let judge = self.judges.iter().find(|judge| judge.stamp == entry.stamp)?;
         let held = judge.issuer.keys.current(now).ok()?;
@@ -110,7 +110,7 @@ impl Verifier {
 
     /// Judges a token, and remembers it if it passes. This may cost a signature check, some tens of microseconds.
     pub fn verify(&self, raw: &str, now: Timestamp) -> Result<Arc<VerifiedToken>, Refused> {
-        if let Some(known) = self.cached(raw, now) {
+        if let Some(known) = self.cached(raw.as_bytes(), now) {
             return known;
         }
         let parts = jws::split(raw)?;
@@ -130,7 +130,9 @@ impl Verifier {
         let (expires, generation) = prove(&parts, iss, &judge.issuer, now).map_err(named)?;
         let token = Arc::new(accept(parts.claims, &judge.issuer, expires));
         let dies = Timestamp(expires.0.saturating_add(judge.issuer.leeway_s));
-        self.memory.cache.put(raw, Entry { token: Arc::clone(&token), stamp: judge.stamp, generation, dies });
+        self.memory
+            .cache
+            .put(raw.as_bytes(), Entry { token: Arc::clone(&token), stamp: judge.stamp, generation, dies });
         Ok(token)
     }
 }

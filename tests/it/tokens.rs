@@ -65,7 +65,7 @@ fn but(mut claims: Value, changes: Value) -> Value {
 
 fn verdict(verifier: &Verifier, raw: &str) -> Result<(), TokenError> {
     let judged = verifier.verify(raw, NOW);
-    let remembered = verifier.cached(raw, NOW);
+    let remembered = verifier.cached(raw.as_bytes(), NOW);
     assert_eq!(judged.is_ok(), remembered.is_some(), "only what passed is remembered");
     judged.map(|_| ()).map_err(|refused| refused.error)
 }
@@ -447,14 +447,14 @@ fn without_keys_nobody_is_blamed() {
 fn a_remembered_token_dies_at_its_end() {
     let verifier = plain();
     let raw = ED.sign(&claims()).unwrap();
-    assert!(verifier.cached(&raw, NOW).is_none());
+    assert!(verifier.cached(raw.as_bytes(), NOW).is_none());
     let token = verifier.verify(&raw, NOW).unwrap();
     let last = Timestamp(NOW.0 + 329);
-    assert!(Arc::ptr_eq(&token, &verifier.cached(&raw, last).unwrap().unwrap()));
+    assert!(Arc::ptr_eq(&token, &verifier.cached(raw.as_bytes(), last).unwrap().unwrap()));
     let over = Timestamp(NOW.0 + 330);
-    assert_eq!(verifier.cached(&raw, over).unwrap().unwrap_err().error, TokenError::Expired);
+    assert_eq!(verifier.cached(raw.as_bytes(), over).unwrap().unwrap_err().error, TokenError::Expired);
     assert_eq!(verifier.verify(&raw, over).unwrap_err().error, TokenError::Expired);
-    assert!(verifier.cached(&format!("{raw}A"), NOW).is_none());
+    assert!(verifier.cached(format!("{raw}A").as_bytes(), NOW).is_none());
 }
 
 #[test]
@@ -465,9 +465,9 @@ fn other_keys_forget_what_the_old_ones_proved() {
     verifier.verify(&raw, NOW).unwrap();
     let set = |jwk: Value| KeySet::parse_jwks(json!({ "keys": [jwk] }).to_string().as_bytes()).unwrap();
     keys.publish(set(ED.jwk()), NOW);
-    assert!(verifier.cached(&raw, NOW).is_some(), "the same keys again change nothing");
+    assert!(verifier.cached(raw.as_bytes(), NOW).is_some(), "the same keys again change nothing");
     keys.publish(set(EC.jwk()), NOW);
-    assert!(verifier.cached(&raw, NOW).is_none());
+    assert!(verifier.cached(raw.as_bytes(), NOW).is_none());
     assert_eq!(verifier.verify(&raw, NOW).unwrap_err().error, TokenError::UnknownKey);
     assert!(keys.take_wanted(), "an unknown key asks for a refresh");
     assert_eq!(verdict(&verifier, &EC.sign(&claims()).unwrap()), Ok(()));
@@ -487,10 +487,10 @@ fn a_reload_keeps_only_what_the_same_configuration_proved() {
     before.verify(&a, NOW).unwrap();
     before.verify(&b, NOW).unwrap();
     let same = before.carry(issuers(30)).unwrap();
-    assert!(same.cached(&a, NOW).is_some() && same.cached(&b, NOW).is_some());
+    assert!(same.cached(a.as_bytes(), NOW).is_some() && same.cached(b.as_bytes(), NOW).is_some());
     let changed = same.carry(issuers(10)).unwrap();
-    assert!(changed.cached(&a, NOW).is_some() && changed.cached(&b, NOW).is_none());
+    assert!(changed.cached(a.as_bytes(), NOW).is_some() && changed.cached(b.as_bytes(), NOW).is_none());
     let gone = same.carry(issuers(30).split_off(1)).unwrap();
-    assert!(gone.cached(&a, NOW).is_none() && gone.cached(&b, NOW).is_some());
+    assert!(gone.cached(a.as_bytes(), NOW).is_none() && gone.cached(b.as_bytes(), NOW).is_some());
     assert_eq!(gone.verify(&a, NOW).unwrap_err().error, TokenError::UnknownIssuer);
 }

@@ -201,7 +201,7 @@ impl Standing {
     pub(super) async fn admit(&self, plane: &Arc<Plane>, token: &str) -> Result<Arc<Opening>, Rejection> {
         let (snapshot, path) = (plane.load(), CanonicalPath::parse(&self.head.path)?);
         let view = self.head.view(&path)?;
-        let ruling = authorize::authorize(&snapshot, &view, Credential::Bearer(token), now());
+        let ruling = authorize::authorize(&snapshot, &view, Credential::Bearer(token.as_bytes()), now());
         let permit = settled(plane, &snapshot, &view, ruling).await.map_err(|refused| refused.rejection)?;
         let Upgrade::SocketIo(opening) = permit.upgrade() else { return Err(Rejection::Denied) };
         let token = opening.caller.clone().ok_or(Rejection::CredentialMissing)?;

@@ -112,7 +112,7 @@ pub(crate) fn rule(snapshot: &Arc<Snapshot>, asked: &Asked<'_>) -> Ruling {
         headers: &asked.headers,
         client: asked.client,
     };
-    let credential = asked.token.map_or(Credential::Absent, Credential::Bearer);
+    let credential = asked.token.map_or(Credential::Absent, |token| Credential::Bearer(token.as_bytes()));
     match authorize(snapshot, &view, credential, NOW) {
         Ruling::Ask(pending) => {
             let [Question::Verify { token }] = pending.questions() else { panic!("nothing else is asked") };

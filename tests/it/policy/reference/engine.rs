@@ -148,7 +148,7 @@ pub(super) fn asking(snapshot: &Arc<Snapshot>, judge: &Judge<'_>) -> (Verdict, A
     let ask = judge.ask;
     let mut asked = Asked::default();
     with_view(ask, |view, caller| {
-        let credential = caller.as_ref().map_or(Credential::Absent, |_| Credential::Bearer("a.b.c"));
+        let credential = caller.as_ref().map_or(Credential::Absent, |_| Credential::Bearer(b"a.b.c"));
         let mut ruling = authorize(snapshot, view, credential, Timestamp(ask.now));
         for _round in 0..8 {
             let Ruling::Ask(pending) = ruling else { return (verdict(ruling, ask), asked) };
