@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::evidence::{Effect, Evidence, Verdict};
 use super::permit::Permit;
 use super::{Question, Shown};
-use crate::fact::Value;
+use crate::fact::{Source, Value};
 use crate::identity::{Principal, PrincipalError};
 use crate::policy::socket::TokenSource;
 use crate::policy::{
@@ -147,7 +147,7 @@ impl<'q> Case<'q> {
     fn rule(&self, heard: &Heard<'_, '_>, evidence: &mut Evidence) -> Result<Permit, Held> {
         let facts = heard.facts;
         let proof = self.proof(facts);
-        let (roles, open) = self.roles(facts);
+        let (roles, open) = self.roles(heard.principal.token(), facts);
         let decision = self.decision(proof, &roles, open, facts);
         if proof == Standing::For(()) {
             evidence.tenant = Some(heard.tenant.name.clone());
@@ -175,8 +175,13 @@ impl<'q> Case<'q> {
     }
 
     /// The caller's roles, and what would tell them where they aren't known.
-    fn roles(&self, facts: &Facts<'_>) -> (RoleSet, Option<Needs>) {
+    fn roles(&self, token: &VerifiedToken, facts: &Facts<'_>) -> (RoleSet, Option<Needs>) {
         let _before = facts.trail.take();
+        let source = self.app.facts.get(self.app.roles_fact).map(|fact| &fact.source);
+        if let Some(Source::Token(_)) = source {
+            let read = || RoleSet::of(self.app, facts.get(self.app.roles_fact).as_ref());
+            return (token.memo(&self.app.purpose, read), None);
+        }
         let held = facts.get(self.app.roles_fact);
         let (needs, missed) = facts.trail.take();
         let open = !needs.is_empty() || missed == Missed::Something;

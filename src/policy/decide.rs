@@ -1,6 +1,8 @@
 //! The decision: permission bits of the caller's roles AND the operation's mask, then the requirements, then the
 //! conditions of the few grants that have some.
 
+use std::sync::Arc;
+
 use super::Facts;
 use super::condition::{Condition, Leaf, Tester, Truth};
 use super::grant::{Access, App, Grant, Operation, PermissionId, Role};
@@ -9,7 +11,7 @@ use crate::fact::Value;
 
 /// The roles that a caller holds in an app, by index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RoleSet(Vec<usize>);
+pub struct RoleSet(Arc<[usize]>);
 
 impl RoleSet {
     /// The roles that a caller's strings mean, and `anyone`. Strings that mean nothing are left out.
@@ -27,7 +29,7 @@ impl RoleSet {
     pub fn exactly(mut roles: Vec<usize>) -> Self {
         roles.sort_unstable();
         roles.dedup();
-        Self(roles)
+        Self(roles.into())
     }
 
     /// The indices.

@@ -14,6 +14,7 @@ use super::socket::SocketRules;
 use crate::fact::{Fact, Source};
 use crate::json::Pattern;
 use crate::route::{Template, Verb};
+use crate::token::Purpose;
 
 /// A permission: one scope of one resource.
 #[derive(Clone, Debug)]
@@ -234,6 +235,8 @@ pub struct App {
     pub base: Box<str>,
     /// The fact that holds the caller's roles.
     pub roles_fact: usize,
+    /// What a token's roles are remembered under.
+    pub purpose: Purpose,
     /// Whose things are asked for.
     pub tenant: TenantRule,
     /// What becomes of the caller's token.

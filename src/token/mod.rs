@@ -11,6 +11,7 @@ mod claims;
 mod entra;
 mod jws;
 mod keys;
+mod memo;
 pub mod signer;
 mod verifier;
 #[cfg(test)]
@@ -30,7 +31,10 @@ pub use claims::SUBJECT_MAX_BYTES;
 pub use entra::V2_TEMPLATE;
 pub use jws::{HEADER_MAX_BYTES, KID_MAX_BYTES};
 pub use keys::{HeldKeys, KEYS_MAX, Key, KeyCell, KeySet, KeySetError, KeyStatus, STALE_AFTER_S};
+pub use memo::Purpose;
 pub use verifier::{SetupError, Verifier};
+
+use self::memo::Memo;
 
 /// How the issuer of every development token begins.
 pub const DEV_ISSUER: &str = "urn:gatewarden:dev";
@@ -107,6 +111,7 @@ pub struct VerifiedToken {
     subject_header: HeaderValue,
     claims: Map<String, Value>,
     expires: Timestamp,
+    memo: Memo,
 }
 
 impl VerifiedToken {
@@ -145,6 +150,10 @@ impl VerifiedToken {
     pub fn client(&self) -> Option<&str> {
         CLIENT_CLAIMS.iter().find_map(|name| self.claims.get(*name)).and_then(Value::as_str)
     }
+    /// What was worked out of this token's claims alone for this purpose, or what `work` makes of them now.
+    pub fn memo<T: Clone + Send + Sync + 'static>(&self, purpose: &Purpose, work: impl FnOnce() -> T) -> T {
+        self.memo.get(purpose, work)
+    }
     /// A token that nobody signed, for questions about what would be decided.
     #[must_use]
     pub fn hypothetical(issuer: Arc<str>, kind: IssuerKind, claims: Map<String, Value>) -> Self {
@@ -159,7 +168,15 @@ impl VerifiedToken {
         claims: Map<String, Value>,
         expires: Timestamp,
     ) -> Self {
-        Self { issuer, kind, subject_header: spelling::alone(&subject), subject, claims, expires }
+        Self {
+            issuer,
+            kind,
+            subject_header: spelling::alone(&subject),
+            subject,
+            claims,
+            expires,
+            memo: Memo::default(),
+        }
     }
 }
 

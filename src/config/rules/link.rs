@@ -13,6 +13,7 @@ use crate::policy::obligation::LookUp;
 use crate::policy::{Access, App, Operation, RoleClaims, TenantRule};
 use crate::route::{RouteTable, RouteTableBuilder, Segment, Template};
 use crate::snapshot::OperationRef;
+use crate::token::Purpose;
 
 /// Links all apps. Whatever is wrong is reported; the result is only used where nothing was.
 pub(in super::super) fn link(
@@ -353,6 +354,7 @@ fn finish(
         hosts: draft.hosts.clone().into(),
         base: draft.base.clone(),
         roles_fact: draft.roles_fact?,
+        purpose: Purpose::unique(),
         tenant,
         authorization: draft.authorization,
         read_queries: names(|source| match source {
