@@ -88,8 +88,12 @@ pub fn join_cookies(headers: &mut HeaderMap) {
 /// Removes what may not pass to an upstream. What is left is what rules may read.
 pub fn clean_request(headers: &mut HeaderMap) -> Result<(), Malformed> {
     remove_nominated(headers).map_err(|Unreadable| Malformed::ConnectionOptions)?;
-    remove_where(headers, |name| is_hop_by_hop(name) || is_proxys_own(name));
-    if headers.contains_key(TRACE_PARENT) || headers.contains_key(TRACE_STATE) {
+    let mut has_trace = false;
+    remove_where(headers, |name| {
+        has_trace |= matches!(name, "traceparent" | "tracestate");
+        is_hop_by_hop(name) || is_proxys_own(name)
+    });
+    if has_trace {
         let valid =
             matches!(one(headers, &TRACE_PARENT), Ok(Some(value)) if is_trace_parent(value.as_bytes()));
         if !valid {
@@ -150,7 +154,7 @@ fn is_protected(name: &str) -> bool {
     matches!(name, "host" | "authorization" | "content-length" | "transfer-encoding" | "x-request-id")
 }
 
-fn remove_where(headers: &mut HeaderMap, doomed: impl Fn(&str) -> bool) {
+fn remove_where(headers: &mut HeaderMap, mut doomed: impl FnMut(&str) -> bool) {
     let names: Vec<HeaderName> = headers.keys().filter(|name| doomed(name.as_str())).cloned().collect();
     for name in names {
         headers.remove(name);

@@ -22,7 +22,9 @@ pub(super) fn receive(parts: &mut Parts, client: &Client, snapshot: &Snapshot) -
         return Err(Malformed::TargetTooLong.into());
     }
     // HTTP/2 names the host in the target; rules and upstream read it in the header.
-    if let (Some(authority), false) = (parts.uri.authority(), parts.headers.contains_key(HOST)) {
+    if let Some(authority) = parts.uri.authority()
+        && !parts.headers.contains_key(HOST)
+    {
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Malformed::Host)?;
         parts.headers.insert(HOST, host);
     }

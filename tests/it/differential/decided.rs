@@ -57,7 +57,7 @@ impl Rules {
         let client = "192.0.2.1".parse().unwrap();
         let view =
             RequestView { method: &Method::GET, host: &host, path: &path, query, headers: &headers, client };
-        let ruling = match authorize(&self.snapshot, &view, Credential::Bearer(token), NOW) {
+        let ruling = match authorize(&self.snapshot, &view, Credential::Bearer(token.as_bytes()), NOW) {
             Ruling::Ask(pending) => {
                 let [Question::Verify { token }] = pending.questions() else {
                     panic!("nothing else is asked")
