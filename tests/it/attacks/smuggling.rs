@@ -402,7 +402,7 @@ fn bytes_behind_an_answer_or_an_upgrade_are_no_tunnel() {
 fn the_body_of_a_refused_request_is_never_a_request() {
     let upstream = Upstream::echo();
     let gateway = Gateway::before(upstream.address);
-    for announced in [NEXT.len(), NEXT.len() + 1, 100_000, 9_000_000] {
+    for announced in [NEXT.len() + 1, 100_000, 9_000_000, NEXT.len()] {
         let mut client = Client::connect(gateway.address);
         client.send(format!(
             "POST /nowhere HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: {announced}\r\n\r\n{NEXT}"
@@ -415,12 +415,10 @@ fn the_body_of_a_refused_request_is_never_a_request() {
             rest += 1;
         }
         assert!(rest <= 1, "{announced}");
-        // Only what stood behind the whole body was a request.
-        let expected = usize::from(announced == NEXT.len() && rest == 1);
-        assert_eq!(upstream.heads().len(), expected, "{announced}: {:?}", upstream.heads());
-        if expected == 1 {
-            assert!(upstream.heads()[0].starts_with("GET /app/smuggled"));
-            break;
-        }
+        // Only what stood behind the whole body was a request; whether its answer was still wanted is the client's haste.
+        let most = usize::from(announced == NEXT.len());
+        let seen = upstream.heads();
+        assert!((rest.min(most)..=most).contains(&seen.len()), "{announced}: {seen:?}");
+        assert!(seen.iter().all(|head| head.starts_with("GET /app/smuggled")), "{seen:?}");
     }
 }
