@@ -71,6 +71,7 @@
 //!   of reading a path that was permitted leads where the same caller may not go (`differential`).
 //! - A body that a rule reads is forwarded byte for byte (`forwarding::reading`).
 //! - An answer that should be edited and can't be read is not passed on (`json::edit`, `forwarding::transforms`).
+//! - An answer that broke off never looks whole (`forwarding::broken_upstreams`, `h2_upstreams`).
 //! - What a write makes stale falls before the write is answered (`lookups`); an answer about one tenant is never used for another.
 //! - No event of a socket reaches an application unjudged, and no word of the client's about itself (`sockets`).
 //! - Nothing that a client sends sets, hides or shadows an identity header (`forwarding::headers`).

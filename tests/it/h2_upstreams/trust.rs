@@ -11,8 +11,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-use crate::support::Gateway;
+use crate::process::{FREE_PORTS, Files, Process};
 use crate::support::h2_upstream::{H2Upstream, Manner, echo, speaking};
+use crate::support::{Client, Gateway, eventually};
 
 /// An authority and what it signs, as files.
 struct Authority {
@@ -153,4 +154,34 @@ fn an_exchanged_authority_counts_for_connections_that_are_open() {
     fs::write(ours.file(), theirs.issuer.pem()).unwrap();
     gatewarden::control::upstream_tls::refresh(&gateway.config());
     assert_eq!(gateway.request("GET /app/x", &[]).status, 503);
+}
+
+#[test]
+fn files_are_read_again_and_a_broken_one_changes_nothing() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let upstream = H2Upstream::start(server(&ours.sign("127.0.0.1"), None, &["h2"]), echo);
+    let files = Files::new(upstream.address, FREE_PORTS);
+    let text = fs::read_to_string(files.path("gateway.toml")).unwrap().replace("http://127", "https://127");
+    files.write("gateway.toml", &format!("{text}protocol = \"h2\"\ntls = {{ ca = \"trust/ca.pem\" }}\n"));
+    let (code, _, stderr) = files.ended(&[]);
+    assert_eq!(code, 4, "{stderr}");
+    for part in ["upstream `desk`", "trust/ca.pem`"] {
+        assert!(stderr.contains(part), "{part} not in\n{stderr}");
+    }
+
+    fs::create_dir(files.path("trust")).unwrap();
+    files.write("trust/ca.pem", &ours.issuer.pem());
+    let process = Process::start(files);
+    let status = || Client::connect(process.address("callers")).request("GET /desk/open", &[]).status;
+    assert_eq!(status(), 200);
+    process.files.write("trust/ca.pem", "nothing");
+    process.signal("HUP");
+    process.until("rules rejected");
+    assert_eq!(status(), 200);
+    process.files.write("trust/ca.pem", &theirs.issuer.pem());
+    process.signal("HUP");
+    eventually("the other authority counts", || status() == 503);
+    process.files.write("trust/ca.pem", &ours.issuer.pem());
+    process.signal("HUP");
+    eventually("the first counts again", || status() == 200);
 }
