@@ -12,6 +12,7 @@ mod handle;
 mod inbound;
 mod patience;
 mod plane;
+mod pulse;
 mod reading;
 mod record;
 mod respond;
@@ -23,4 +24,5 @@ mod transform;
 mod upgrade;
 
 pub use plane::Plane;
+pub use pulse::Pulse;
 pub use server::{Running, Server};

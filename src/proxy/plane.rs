@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
@@ -16,6 +17,9 @@ use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{Counted, Limit, Metrics};
 use crate::upstream::Upstreams;
 
+/// How long callers must have been accepted without waiting for descriptors, for the next wait to be news.
+const CALM: Duration = Duration::from_secs(10);
+
 /// What all requests of one gateway share.
 #[derive(Debug)]
 pub struct Plane {
@@ -27,6 +31,8 @@ pub struct Plane {
     requests: AtomicUsize,
     handshakes: AtomicUsize,
     connections: Mutex<Connections>,
+    /// Connections that there are file descriptors for.
+    room: AtomicUsize,
     /// Signature checks that may run at once; the rest wait, and never in a request's way.
     pub(super) checks: Semaphore,
     /// The sockets that are open.
@@ -44,6 +50,8 @@ struct Fitting {
 struct Connections {
     total: usize,
     per_client: HashMap<IpAddr, usize>,
+    /// When callers last had to wait for descriptors.
+    crowded: Option<Instant>,
 }
 
 impl Plane {
@@ -61,6 +69,7 @@ impl Plane {
             requests: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
             connections: Mutex::default(),
+            room: AtomicUsize::new(usize::MAX),
             checks: Semaphore::new(cores),
             sockets: Sockets::new(),
         })
@@ -122,6 +131,30 @@ impl Plane {
         let before = self.handshakes.fetch_add(1, Ordering::Relaxed);
         let under_way = UnderWay(self.clone());
         (before < most).then_some(under_way)
+    }
+
+    /// No more connections than this are accepted: callers wait, rather than take the descriptors that are needed to
+    /// answer them.
+    pub fn bound_connections(&self, most: usize) {
+        self.room.store(most, Ordering::Relaxed);
+    }
+
+    /// Whether there are descriptors for one more connection.
+    pub(super) fn has_room(&self) -> bool {
+        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.total < self.room.load(Ordering::Relaxed)
+    }
+
+    /// Nobody can be accepted, for want of descriptors. Told and counted when it begins, not each time that it is found:
+    /// what ends for less than [`CALM`] hasn't ended.
+    pub(super) fn crowded(&self, now: Instant) {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = connections.crowded.replace(now);
+        drop(connections);
+        if before.is_none_or(|before| now.saturating_duration_since(before) > CALM) {
+            self.metrics.limit_hit(Limit::Descriptors);
+            tracing::warn!("no file descriptors are left for callers: they wait until others leave");
+        }
     }
 
     /// Lets a connection in while there is room for it, in all and from its peer.

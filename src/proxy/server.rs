@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::connection::{self, Arrival};
 use super::plane::Plane;
+use super::pulse::Pulse;
 use crate::headers::Peer;
 use crate::plumbing::{ListenConfig, TlsConfig};
 use crate::upstream;
@@ -98,8 +99,11 @@ impl Server {
         let (phase, watched) = watch::channel(Phase::Open);
         let transport = Transport::of(&plane.load().gateway.listen)?;
         let mut threads = Vec::new();
+        let pulse = Pulse::new(workers.max(1), Instant::now());
         for number in 0..workers.max(1) {
             let worker = Worker {
+                number,
+                pulse: pulse.clone(),
                 listener: self.listener.try_clone()?,
                 plane: plane.clone(),
                 phase: watched.clone(),
@@ -109,7 +113,7 @@ impl Server {
             let thread = thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || worker.run())?);
         }
-        Ok(Running { phase, threads, address: self.address, drain })
+        Ok(Running { phase, threads, address: self.address, drain, pulse })
     }
 }
 
@@ -120,6 +124,7 @@ pub struct Running {
     threads: Vec<JoinHandle<io::Result<()>>>,
     address: SocketAddr,
     drain: Duration,
+    pulse: Pulse,
 }
 
 impl Running {
@@ -127,6 +132,12 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether its workers turn.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Stops accepting; requests in flight go on until they end or the drain time is over.
@@ -155,6 +166,8 @@ impl Running {
 }
 
 struct Worker {
+    number: usize,
+    pulse: Pulse,
     listener: StdListener,
     plane: Arc<Plane>,
     phase: watch::Receiver<Phase>,
@@ -201,7 +214,7 @@ impl Worker {
 
     async fn serve(mut self) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener.try_clone()?)?;
-        tokio::spawn(sweep(self.plane.clone()));
+        tokio::spawn(sweep(self.plane.clone(), self.pulse.clone(), self.number));
         // Every connection holds a sender; when all are gone, so are the connections.
         let (open, mut all_closed) = mpsc::channel::<()>(1);
         // Connections take theirs from the other one, to which the change will be news.
@@ -210,12 +223,15 @@ impl Worker {
             let accepted = tokio::select! {
                 biased;
                 _ = told.wait_for(|phase| phase.is_draining()) => break,
-                accepted = listener.accept() => accepted,
+                accepted = accept(&listener, &self.plane) => accepted,
             };
             match accepted {
                 Ok((stream, address)) => self.welcome(stream, address, open.clone()),
                 Err(error) if is_peers(&error) => {}
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                Err(_) => {
+                    self.plane.crowded(Instant::now());
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
         // Who is connected already, as far as his system knows, may have sent a request.
@@ -247,16 +263,26 @@ impl Worker {
     }
 }
 
+/// The next connection that there is room for.
+async fn accept(listener: &TcpListener, plane: &Plane) -> io::Result<(TcpStream, SocketAddr)> {
+    while !plane.has_room() {
+        plane.crowded(Instant::now());
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+    listener.accept().await
+}
+
 /// Errors of one connection, not of accepting.
 fn is_peers(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn sweep(plane: Arc<Plane>) {
+async fn sweep(plane: Arc<Plane>, pulse: Pulse, worker: usize) {
     loop {
         tokio::time::sleep(SWEEP).await;
         let (snapshot, now) = (plane.load(), Instant::now());
+        pulse.beat(worker, now);
         upstream::sweep(snapshot.gateway.limits.upstream_idle_timeout, now);
         plane.sockets.sweep(now);
         plane.sockets.announce(snapshot.revision);

@@ -29,11 +29,13 @@ pub enum Limit {
     RequestsPerConnection,
     /// A client of HTTP/2 that broke the protocol's bounds: too many resets, too much of a head.
     H2Flood,
+    /// File descriptors, so that callers had to wait to be accepted: times that it began.
+    Descriptors,
 }
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::Handshakes,
@@ -46,6 +48,7 @@ impl Limit {
         Self::IdleTimeout,
         Self::RequestsPerConnection,
         Self::H2Flood,
+        Self::Descriptors,
     ];
 
     /// The label.
@@ -64,6 +67,7 @@ impl Limit {
             Self::IdleTimeout => "idle-timeout",
             Self::RequestsPerConnection => "requests-per-connection",
             Self::H2Flood => "h2-flood",
+            Self::Descriptors => "descriptors",
         }
     }
 
