@@ -56,6 +56,7 @@ pub struct Metrics {
     handshake_failures: Family<IntCounter>,
     certificate_end: Family<IntGauge>,
     in_flight: IntGauge,
+    panics: Family<IntCounter>,
     seats: SeatMetrics,
     pub(super) labels: Labels,
 }
@@ -167,6 +168,7 @@ impl Metrics {
             handshake_failures: made.family(HANDSHAKE_FAILURES)?,
             certificate_end: made.family(CERTIFICATE_END)?,
             in_flight: made.gauge(IN_FLIGHT)?,
+            panics: made.family(PANICS)?,
             seats: SeatMetrics::new(&made)?,
             labels: Labels {
                 tenants: Bounded::new("tenant", TENANTS_MAX),
@@ -192,6 +194,7 @@ impl Metrics {
                 let _ = self.reloads.get(&[result, trigger.as_str()]);
             }
         }
+        let _ = self.panics.get(&[]);
         for limit in Limit::ALL {
             let _ = self.limit_hits.get(&[limit.as_str()]);
         }
@@ -251,6 +254,11 @@ impl Metrics {
         for (name, at) in ends {
             set(&self.certificate_end, &[name], i64::try_from(at.0).unwrap_or(i64::MAX));
         }
+    }
+
+    /// A fault of the gateway's own.
+    pub(super) fn panicked(&self) {
+        count(&self.panics, &[]);
     }
 
     /// A request in flight, for as long as the result lives.

@@ -5,6 +5,7 @@
 mod audit;
 mod cache;
 mod family;
+pub mod faults;
 mod handshakes;
 mod labels;
 mod limits;

@@ -142,5 +142,10 @@ pub(super) const LIMIT_HITS: Spec = spec(
     "Connections and requests that a limit of gateway.toml refused or ended.",
     &["limit"],
 );
+pub(super) const PANICS: Spec = spec(
+    "gatewarden_panics_total",
+    "Faults of the gateway's own; each ended one request or task. The log says where.",
+    &[],
+);
 pub(super) const IN_FLIGHT: Spec =
     spec("gatewarden_requests_in_flight", "Requests that have not ended.", &[]);
