@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Exit;
-use super::serve::{self, Start};
+use super::serve::{self, Inherited, Start};
 use crate::config::Trust;
 use crate::telemetry::Mode;
 
@@ -24,7 +24,11 @@ pub fn run(args: Args) -> Exit {
     if args.check_only {
         return serve::check_only(&args.config);
     }
+    let inherited = match Inherited::take() {
+        Ok(inherited) => inherited,
+        Err(why) => return serve::cannot("use an inherited socket", why),
+    };
     let trust = Arc::new(|| Trust::Configured);
     let announce = Box::new(|_: &serve::Addresses| {});
-    serve::serve(Start { config: args.config, mode: Mode::Run, trust, fixed: None, announce })
+    serve::serve(Start { config: args.config, mode: Mode::Run, trust, fixed: None, announce, inherited })
 }

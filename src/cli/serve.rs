@@ -1,31 +1,43 @@
 //! A gateway's life, for every verb that serves: load, bind, serve, drain.
 //!
 //! Whatever can go wrong goes wrong before the first request: a mistake in a file, an address that someone else
-//! has. What happens while it serves is reported by the parts that it happens in.
+//! has. What happens while it serves is reported by the parts that it happens in. `sockets` is where listeners come
+//! from, `life` what ends a gateway, `handover` how another process takes its place, `service` what a service manager is told.
+
+mod descriptors;
+mod handover;
+mod life;
+mod service;
+mod sockets;
 
 use std::io::{self, IsTerminal, Write};
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::handover::Program;
+use self::life::{Life, Signals};
+pub use self::sockets::Inherited;
+use self::sockets::{Listening, NotBound, Role};
 use super::Exit;
 use crate::config::diagnostic::Style;
 use crate::config::{Carried, Trust, compile};
-use crate::control::admin::{self, Admin, Phase, Reach, Readiness};
+use crate::control::admin::{self, Admin, Reach, Readiness};
 use crate::control::fetch::{FetchLimits, Fetcher};
 use crate::control::keys::{Cadence, Keyring};
-use crate::control::reload::{self, Handle, Hints, Loaded, Needs, NotLoaded};
+use crate::control::reload::{self, Hints, Loaded, Needs, NotLoaded};
 use crate::control::sources;
 use crate::ledger::Keeper;
 use crate::plumbing::GatewayConfig;
-use crate::proxy::{Plane, Running, Server};
+use crate::proxy::{Plane, Server};
 use crate::request::Timestamp;
 use crate::snapshot::Live;
-use crate::telemetry::{Metrics, Mode, Trigger, log};
+use crate::telemetry::{Metrics, Mode, faults, log};
 use crate::token::KeyStatus;
 
 /// How long issuers' keys are waited for before the gateway calls itself ready.
@@ -45,6 +57,8 @@ pub struct Start {
     pub fixed: Option<Arc<str>>,
     /// Told the addresses once everything listens.
     pub announce: Box<dyn FnOnce(&Addresses)>,
+    /// The sockets that the process was started with.
+    pub inherited: Inherited,
 }
 
 /// Where the gateway listens, with the ports that were taken.
@@ -61,7 +75,7 @@ pub struct Addresses {
 /// Serves until a signal ends it.
 pub fn serve(start: Start) -> Exit {
     match Gateway::load(&start.config, start.mode, start.trust, start.fixed) {
-        Ok(gateway) => gateway.serve(start.announce),
+        Ok(gateway) => gateway.serve(start.mode, start.inherited, start.announce),
         Err(exit) => exit,
     }
 }
@@ -87,11 +101,11 @@ struct Gateway {
     signals: Signals,
     loaded: Loaded,
     metrics: Arc<Metrics>,
+    program: Option<Program>,
 }
 
-/// Says that the gateway is ready once every issuer's keys were asked for, got or not: until then its callers would be
-/// told to try again.
-async fn ready_with_keys(live: Arc<Live>, readiness: Arc<Readiness>) {
+/// Waits until every issuer's keys were asked for, got or not: until then its callers would be told to try again.
+async fn keys_asked_for(live: Arc<Live>) {
     let asked = async {
         let unasked = |status: KeyStatus| status.last_success.is_none() && status.failures == 0;
         while live.load().verifier.issuers().any(|own| unasked(own.keys.status())) {
@@ -100,15 +114,22 @@ async fn ready_with_keys(live: Arc<Live>, readiness: Arc<Readiness>) {
     };
     // An issuer that takes longer than that is as good as down, and others' callers can be served.
     let _ = tokio::time::timeout(KEYS_WAIT, asked).await;
+}
+
+/// Says that the gateway is ready, to whomever it concerns, once it is.
+async fn ready_with_keys(live: Arc<Live>, readiness: Arc<Readiness>, predecessor: Option<UnixDatagram>) {
+    keys_asked_for(live).await;
     readiness.ready();
+    if let Some(predecessor) = predecessor {
+        handover::tell_ready(&predecessor);
+    }
+    service::ready("serving");
     tracing::info!("ready");
 }
 
 /// The listeners, bound before anything serves: a gateway is whole or not there.
 struct Bound {
-    gateway: Server,
-    admin: StdListener,
-    metrics: Option<StdListener>,
+    all: Vec<Listening>,
     addresses: Addresses,
 }
 
@@ -119,6 +140,8 @@ impl Gateway {
         trust: Arc<dyn Fn() -> Trust + Send + Sync>,
         fixed: Option<Arc<str>>,
     ) -> Result<Self, Exit> {
+        // As it is now: later the file may be another one.
+        let program = Program::current().ok();
         log::start(sources::peek(config).map(|config| config.log).unwrap_or_default());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(CONTROL_THREADS)
@@ -130,6 +153,7 @@ impl Gateway {
         // First of all: a signal that comes while the files are read is heard when they are.
         let signals = Signals::listen().map_err(|why| cannot("hear signals", why))?;
         let metrics = Arc::new(Metrics::new(mode).map_err(|why| cannot("count", why))?);
+        faults::watch(metrics.clone());
         let fetcher = Fetcher::new(FetchLimits::default()).map_err(|why| cannot("fetch keys", why))?;
         let needs = Needs { trust, fixed, keyring: Arc::new(Keyring::new(fetcher, Cadence::default())) };
         let loaded = reload::load(config.to_owned(), needs, metrics.clone()).map_err(|not| invalid(&not))?;
@@ -140,20 +164,30 @@ impl Gateway {
                 "`gatewarden check` has something to say about the rules"
             );
         }
-        Ok(Self { runtime, signals, loaded, metrics })
+        Ok(Self { runtime, signals, loaded, metrics, program })
     }
 
-    fn serve(self, announce: Box<dyn FnOnce(&Addresses)>) -> Exit {
+    fn serve(self, mode: Mode, mut inherited: Inherited, announce: Box<dyn FnOnce(&Addresses)>) -> Exit {
         let config = self.loaded.live.load().gateway.clone();
-        let bound = match Bound::bind(&config) {
+        let predecessor = inherited.predecessor();
+        let bound = match Bound::obtain(&config, inherited) {
             Ok(bound) => bound,
             Err(exit) => return exit,
         };
         let addresses = bound.addresses;
+        let (sockets, gateway, operators) = match bound.shared_out() {
+            Ok(all) => all,
+            Err(why) => return cannot("listen", why),
+        };
+        if predecessor.is_some() {
+            // The one before serves until then, and better.
+            self.runtime.block_on(keys_asked_for(self.loaded.live.clone()));
+        }
         let keeper = Keeper::open(config.ledger.as_deref(), now());
         let plane = Plane::new(self.loaded.live.clone(), self.metrics.clone(), keeper.ledger().clone());
         let workers = config.listen.workers.unwrap_or_else(cores);
-        let running = match bound.gateway.start(&plane, workers, config.drain) {
+        plane.bound_connections(room(&config, workers));
+        let running = match gateway.start(&plane, workers, config.drain) {
             Ok(running) => running,
             Err(why) => return cannot("start workers", why),
         };
@@ -171,144 +205,101 @@ impl Gateway {
         };
         self.runtime.spawn(keeper.clone().run());
         self.runtime.spawn(self.loaded.reloader.run(Hints::FileSystem));
-        for (listener, reach) in [(Some(bound.admin), Reach::Operators), (bound.metrics, Reach::Scrapers)] {
-            if let Some(listener) = listener {
-                self.runtime.spawn(serve_operators(listener, admin.clone(), reach));
-            }
-        }
-        self.runtime.spawn(ready_with_keys(self.loaded.live.clone(), readiness.clone()));
-        tracing::info!(address = %addresses.gateway, workers, "listening for callers");
-        tracing::info!(address = %addresses.admin, "listening for operators");
-        if let Some(address) = addresses.metrics {
-            tracing::info!(%address, "listening for scrapers");
-        }
+        let serve = |(listener, reach)| self.runtime.spawn(serve_operators(listener, admin.clone(), reach));
+        let mut duties: Vec<_> = operators.into_iter().map(serve).collect();
+        duties.push(self.runtime.spawn(service::stay_watched(running.pulse(), readiness.clone())));
+        self.runtime.spawn(ready_with_keys(self.loaded.live.clone(), readiness.clone(), predecessor));
+        announce_listeners(&addresses, workers);
         announce(&addresses);
-        let end = until_the_end(
-            self.signals,
+        let life = Life {
+            signals: self.signals,
             running,
-            &self.loaded.handle,
-            &readiness,
-            (config.drain_delay, config.drain),
-        );
-        let exit = self.runtime.block_on(end);
+            reload: self.loaded.handle,
+            readiness,
+            keeper: keeper.clone(),
+            duties,
+            sockets,
+            program: self.program.filter(|_| mode == Mode::Run),
+            delay: config.drain_delay,
+            drain: config.drain,
+        };
+        let exit = self.runtime.block_on(life.until_the_end());
         keeper.write();
         self.runtime.shutdown_background();
         exit
     }
 }
 
-impl Bound {
-    fn bind(config: &GatewayConfig) -> Result<Self, Exit> {
-        let gateway = Server::bind(config.listen.address)
-            .map_err(|why| cannot_listen(config.listen.address, "[listen] address", &why))?;
-        let admin = bind(config.admin, "[admin] address")?;
-        let metrics = config.metrics.map(|address| bind(address, "[metrics] address")).transpose()?;
-        let local = |listener: &StdListener| listener.local_addr().map_err(|why| cannot("listen", why));
-        let addresses = Addresses {
-            gateway: gateway.address(),
-            admin: local(&admin)?,
-            metrics: metrics.as_ref().map(local).transpose()?,
-        };
-        Ok(Self { gateway, admin, metrics, addresses })
+/// Callers' connections that there are descriptors for.
+fn room(config: &GatewayConfig, workers: usize) -> usize {
+    let descriptors = descriptors::raise();
+    let room = descriptors::room(descriptors, workers);
+    if room < config.limits.connections {
+        tracing::warn!(
+            descriptors,
+            connections = room,
+            limit = config.limits.connections,
+            "too few file descriptors for `limits.connections`: raise the process's limit (LimitNOFILE, ulimit -n)"
+        );
+    }
+    room
+}
+
+fn announce_listeners(addresses: &Addresses, workers: usize) {
+    tracing::info!(address = %addresses.gateway, workers, "listening for callers");
+    tracing::info!(address = %addresses.admin, "listening for operators");
+    if let Some(address) = addresses.metrics {
+        tracing::info!(%address, "listening for scrapers");
     }
 }
 
-fn bind(address: SocketAddr, key: &str) -> Result<StdListener, Exit> {
-    let listener = StdListener::bind(address).map_err(|why| cannot_listen(address, key, &why))?;
-    listener.set_nonblocking(true).map_err(|why| cannot("listen", why))?;
-    Ok(listener)
+/// The listeners to hand on, the callers' server, and the operators' listeners.
+type SharedOut = (Vec<Listening>, Server, Vec<(std::net::TcpListener, Reach)>);
+
+impl Bound {
+    fn obtain(config: &GatewayConfig, inherited: Inherited) -> Result<Self, Exit> {
+        let refused = |why: NotBound| {
+            say(&format!("error: {why}\n"));
+            Exit::Environment
+        };
+        let all = inherited.listen(config).map_err(refused)?;
+        let address = |role| {
+            let listening = all.iter().find(|own: &&Listening| own.role == role);
+            listening.map(|own| own.listener.local_addr()).transpose()
+        };
+        let found = || -> io::Result<Addresses> {
+            let missing = || io::Error::other("a listener is missing");
+            Ok(Addresses {
+                gateway: address(Role::Callers)?.ok_or_else(missing)?,
+                admin: address(Role::Admin)?.ok_or_else(missing)?,
+                metrics: address(Role::Metrics)?,
+            })
+        };
+        let addresses = found().map_err(|why| cannot("listen", why))?;
+        Ok(Self { all, addresses })
+    }
+
+    /// Every listener to whom it is for, and all of them once more to be handed on.
+    fn shared_out(self) -> io::Result<SharedOut> {
+        let sockets = self.all.iter().map(Listening::again).collect::<io::Result<_>>()?;
+        let (mut gateway, mut operators) = (None, Vec::new());
+        for Listening { role, listener, .. } in self.all {
+            match role {
+                Role::Callers => gateway = Some(Server::on(listener)?),
+                Role::Admin => operators.push((listener, Reach::Operators)),
+                Role::Metrics => operators.push((listener, Reach::Scrapers)),
+            }
+        }
+        let gateway = gateway.ok_or_else(|| io::Error::other("a listener is missing"))?;
+        Ok((sockets, gateway, operators))
+    }
 }
 
-async fn serve_operators(listener: StdListener, admin: Admin, reach: Reach) {
-    match tokio::net::TcpListener::from_std(listener) {
+async fn serve_operators(listener: std::net::TcpListener, admin: Admin, reach: Reach) {
+    let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+    match listener {
         Ok(listener) => admin::serve(listener, admin, reach).await,
         Err(why) => tracing::error!(%why, "operators can't be served"),
-    }
-}
-
-/// The signals that a gateway hears.
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> Heard {
-        tokio::select! {
-            _ = self.hangup.recv() => Heard::Reload,
-            _ = self.terminate.recv() => Heard::End,
-            _ = self.interrupt.recv() => Heard::End,
-        }
-    }
-
-    /// Waits for one that ends the gateway.
-    async fn end(&mut self) {
-        while self.next().await != Heard::End {}
-    }
-}
-
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Heard {
-    Reload,
-    End,
-}
-
-/// SIGHUP reloads; the first SIGTERM or SIGINT drains; the second ends at once.
-async fn until_the_end(
-    mut signals: Signals,
-    running: Running,
-    reload: &Handle,
-    readiness: &Readiness,
-    (delay, drain): (Duration, Duration),
-) -> Exit {
-    while signals.next().await == Heard::Reload {
-        let handle = reload.clone();
-        tokio::spawn(async move { handle.reload(Trigger::Signal).await });
-    }
-    readiness.set(Phase::Draining);
-    if !delay.is_zero() {
-        tracing::info!(
-            r#for = format_args!("{}s", delay.as_secs_f64()),
-            "no longer ready; callers are still let in"
-        );
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = signals.end() => {
-                tracing::warn!("ended at once: requests in flight were cut off");
-                return Exit::No;
-            }
-        }
-    }
-    tracing::info!(at_most = format_args!("{}s", drain.as_secs_f64()), "draining");
-    let began = Instant::now();
-    running.stop();
-    tokio::select! {
-        ended = tokio::task::spawn_blocking(move || running.join()) => match ended {
-            Ok(Ok(())) if began.elapsed() < drain => {
-                tracing::info!("drained");
-                Exit::Yes
-            }
-            Ok(Ok(())) => {
-                tracing::warn!("requests were cut off: they took longer than `drain`");
-                Exit::No
-            }
-            Ok(Err(why)) => cannot("drain", why),
-            Err(why) => cannot("drain", why),
-        },
-        () = signals.end() => {
-            tracing::warn!("ended at once: requests in flight were cut off");
-            Exit::No
-        }
     }
 }
 
@@ -321,18 +312,7 @@ fn invalid(not: &NotLoaded) -> Exit {
     Exit::refused(&not.why)
 }
 
-fn cannot_listen(address: SocketAddr, key: &str, why: &io::Error) -> Exit {
-    let why = match why.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
-        io::ErrorKind::PermissionDenied => "this user may not use that port".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-        _ => why.to_string(),
-    };
-    say(&format!("error: can't listen on {address} (`{key}`): {why}\n"));
-    Exit::Environment
-}
-
-fn cannot(what: &str, why: impl std::fmt::Display) -> Exit {
+pub(super) fn cannot(what: &str, why: impl std::fmt::Display) -> Exit {
     say(&format!("error: can't {what}: {why}\n"));
     Exit::Environment
 }

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -62,6 +64,8 @@ pub enum Phase {
     Ready = 1,
     /// Ending: no new requests, please.
     Draining = 2,
+    /// Ending, while another process serves at the same address.
+    Replaced = 3,
 }
 
 impl Default for Readiness {
@@ -88,6 +92,7 @@ impl Readiness {
         match self.0.load(Ordering::Acquire) {
             0 => Phase::Starting,
             1 => Phase::Ready,
+            3 => Phase::Replaced,
             _ => Phase::Draining,
         }
     }
@@ -116,7 +121,13 @@ pub async fn serve(listener: TcpListener, admin: Admin, reach: Reach) {
         tokio::spawn(async move {
             let service = service_fn(move |request| {
                 let admin = admin.clone();
-                async move { Ok::<_, Infallible>(answer(&admin, reach, request).await) }
+                async move {
+                    let mut response = answer(&admin, reach, request).await;
+                    if admin.readiness.phase() == Phase::Replaced {
+                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    Ok::<_, Infallible>(response)
+                }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -218,6 +229,8 @@ fn readyz(admin: &Admin, query: Option<&str>) -> Response<Full<Bytes>> {
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
         Phase::Ready => (StatusCode::OK, "ready"),
         Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        // Who asks on a connection that was kept hears how the address is doing.
+        Phase::Replaced => (StatusCode::OK, "ready"),
     };
     let verbose =
         query.is_some_and(|query| query.split('&').any(|key| key == "verbose" || key == "verbose=1"));

@@ -90,7 +90,13 @@ impl Process {
 
     /// The same, as soon as operators can ask it how it is.
     pub(crate) fn begin(files: Files) -> Self {
-        let mut child = files.command(&[]).stderr(Stdio::piped()).spawn().unwrap();
+        let command = files.command(&[]);
+        Self::begin_as(files, command)
+    }
+
+    /// The same, started by this command.
+    pub(crate) fn begin_as(files: Files, mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, written) = (child.stderr.take().unwrap(), log.clone());
         std::thread::spawn(move || {
@@ -128,8 +134,11 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let sent = format!("kill -{name} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &sent]).status().unwrap().success());
+        signal(name, self.child.id());
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for its end and says how it ended.
@@ -170,6 +179,12 @@ impl Drop for Process {
             let _ = rest.read_to_string(&mut String::new());
         }
     }
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(name: &str, process: u32) {
+    let sent = format!("kill -{name} {process}");
+    assert!(Command::new("sh").args(["-c", &sent]).status().unwrap().success());
 }
 
 /// One request on a connection of its own, addressed to `localhost` unless the headers say otherwise.

@@ -395,6 +395,23 @@ fn status(process: &Process, signer: &Signer, who: &str, kind: &str, line: &str)
     crate::process::ask(process.address("callers"), line, &[&token]).status
 }
 
+/// Who asks a gateway that has two seats and keeps them.
+pub(crate) struct Seated(Signer);
+
+impl Seated {
+    /// What somebody gets who needs a seat.
+    #[track_caller]
+    pub(crate) fn asks(&self, process: &Process, who: &str) -> u16 {
+        status(process, &self.0, who, "home", "GET /desk/customers/7")
+    }
+}
+
+/// The files of a gateway with two seats.
+pub(crate) fn two_seats(upstream: &Upstream) -> (Files, Seated) {
+    let signer = Signer::from_seed(&[9; 32], "k").unwrap();
+    (seated(upstream, &signer), Seated(signer))
+}
+
 #[test]
 fn whoever_has_a_seat_has_it_after_a_restart() {
     let (upstream, signer) = (Upstream::echo(), Signer::from_seed(&[9; 32], "k").unwrap());

@@ -30,7 +30,7 @@ use self::issuer::DevIssuer;
 use self::persona::{Files, Wish};
 use self::socket::TokenSocket;
 use super::Exit;
-use super::serve::{self, Addresses, Start};
+use super::serve::{self, Addresses, Inherited, Start};
 use crate::config::Trust;
 use crate::request::Timestamp;
 use crate::telemetry::Mode;
@@ -174,6 +174,7 @@ fn serve(args: &Args, around: Surroundings) -> Exit {
         trust: Arc::new(move || Trust::Development(issuer.issuers())),
         fixed: Some(gateway.into()),
         announce,
+        inherited: Inherited::default(),
     })
 }
 
