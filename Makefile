@@ -1,6 +1,8 @@
 # `make test` runs every test; `make check` runs what is judged without running anything. CI calls both (.ci/run).
 
-.PHONY: test test-socketio check fmt build loadtest churn
+SOAK_MINUTES ?= 10
+
+.PHONY: test soak test-socketio check fmt build loadtest churn
 
 # The runner is faster than `cargo test` and keeps tests apart; without it, and without a way to get it, `cargo test` does.
 test:
@@ -8,6 +10,12 @@ test:
 	cargo test --workspace --doc --quiet
 	cargo run --quiet -- test
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace; else cargo test --workspace --all-targets; fi
+
+# The long versions: targets by the hundred thousand, floods, slow clients, failing applications, and memory under churn for
+# SOAK_MINUTES. One line each; slowhttptest takes part where it is installed.
+soak:
+	cargo test --test it --no-run
+	SOAK_MINUTES=$(SOAK_MINUTES) cargo test --quiet --test it soak -- --ignored --nocapture --test-threads=1
 
 # Sockets with a real Socket.IO server and client, which `npm` installs; `make test` skips these without it, and says so.
 test-socketio:

@@ -2,7 +2,7 @@
 //! request or its own connection, reach nobody else, and cost the gateway no more than a bounded amount of anything.
 
 mod answers;
-mod floods;
+pub(crate) mod floods;
 mod frames;
 mod heads;
 mod identity;

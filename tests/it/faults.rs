@@ -84,7 +84,7 @@ fn behave(wire: &mut Wire) -> io::Result<()> {
             [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len()).as_bytes(), &answer]
                 .concat();
         let number: usize = path.rsplit('/').next().and_then(|last| last.parse().ok()).unwrap_or(0);
-        match path.split('/').nth(2).filter(|_| number % 3 == 0).unwrap_or_default() {
+        match path.split('/').nth(2).filter(|_| number.is_multiple_of(3)).unwrap_or_default() {
             "reset" => {
                 wire.write(&framed[..framed.len() - 3])?;
                 socket2::SockRef::from(&wire.stream).set_linger(Some(Duration::ZERO))?;
@@ -299,7 +299,7 @@ fn clients_that_leave(answers: usize) -> String {
             let mut client = gateway.client();
             client.send("POST /app/left/1 HTTP/1.1\r\nHost: gateway.test\r\nContent-Length: 50000\r\n\r\nGET /app/smuggled HTTP/1.1\r\n\r\n");
             let _ = client.stream.write_all(&[b'x'; 20_000]);
-            if left.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+            if left.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
                 socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
             }
         }

@@ -29,6 +29,7 @@ mod reload;
 mod restart;
 mod run_cli;
 mod seats;
+mod soak;
 mod sockets;
 mod support;
 mod tls;

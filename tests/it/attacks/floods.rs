@@ -77,7 +77,7 @@ fn borne(name: &str, flood: &Flood) {
 }
 
 /// An application that never answers, so that streams pile up.
-fn silent() -> Upstream {
+pub(crate) fn silent() -> Upstream {
     Upstream::scripted(|wire| {
         while let Some(head) = wire.read_head()? {
             if head.starts_with("GET /app/other") || head.starts_with("GET /app/after") {
@@ -94,19 +94,36 @@ fn get() -> Vec<u8> {
     block(&head("GET", "/app/x"))
 }
 
-#[test]
-fn streams_that_are_reset_at_once_are_cut_off() {
-    let (upstream, rapid) = (silent(), get());
-    let gateway = Gateway::before(upstream.address);
-    let flood = flood(&gateway, &[], 8 * MIB, |turn| {
+/// Streams that are opened and reset at once.
+fn rapid_reset(gateway: &Gateway) -> Flood {
+    let rapid = get();
+    flood(gateway, &[], 8 * MIB, |turn| {
         let stream = turn * 2 + 1;
         [
             frame(HEADERS, END_HEADERS | END_STREAM, stream, &rapid),
             frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]),
         ]
         .concat()
-    });
-    cut_off("rapid reset", &flood);
+    })
+}
+
+/// Some floods at a gateway before a silent application; those that have an end are cut off.
+pub(crate) fn round(gateway: &Gateway) {
+    cut_off("rapid reset", &rapid_reset(gateway));
+    let open = frame(HEADERS, END_HEADERS, 1, &block(&head("POST", "/app/x")));
+    cut_off("empty data", &flood(gateway, &open, 8 * MIB, |_| frame(DATA, 0, 1, &[])));
+    let filler = block(&[("x-filler", "v".repeat(8_000))]);
+    let begun = frame(HEADERS, END_STREAM, 1, &get());
+    cut_off("continuation", &flood(gateway, &begun, 8 * MIB, |_| frame(CONTINUATION, 0, 1, &filler)));
+    borne("pings", &flood(gateway, &[], MIB / 2, |_| frame(PING, 0, 0, &[0; 8])));
+    borne("settings", &flood(gateway, &[], MIB / 2, |_| frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff])));
+}
+
+#[test]
+fn streams_that_are_reset_at_once_are_cut_off() {
+    let upstream = silent();
+    let gateway = Gateway::before(upstream.address);
+    cut_off("rapid reset", &rapid_reset(&gateway));
     assert!(upstream.heads().len() < 2_000, "{}", upstream.heads().len());
 }
 

@@ -110,6 +110,11 @@ impl Wire {
         }
     }
 
+    /// Forgets the heads of all requests so far, of every connection.
+    pub(crate) fn forget(&self) {
+        self.heads.lock().unwrap().clear();
+    }
+
     /// The request's body, as it is framed on the wire: chunks are left in.
     pub(crate) fn read_body(&mut self, head: &str) -> io::Result<Vec<u8>> {
         let head = head.to_ascii_lowercase();
