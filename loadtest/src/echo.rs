@@ -110,9 +110,8 @@ impl Answers {
 fn said_by_the_gateway(head: &str) -> String {
     let header = |wanted: &str| {
         let lines = head.lines().filter_map(|line| line.split_once(':'));
-        let found =
-            lines.filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim());
-        found.last().unwrap_or_default()
+        let mut named = lines.filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        named.next_back().map_or("", |(_, value)| value.trim())
     };
     format!("{}|{}", header("x-gatewarden-roles"), header("x-gatewarden-permission"))
 }

@@ -139,8 +139,7 @@ fn skip(stage: &Stage, workloads: &mut [Workload]) -> Result<Vec<String>> {
 fn fitness(stage: &Stage, peer: Peer, transport: Transport) -> Result<()> {
     let running = peer.start(stage, transport)?;
     if transport == Transport::Tls {
-        let time = Duration::from_millis(500);
-        return h2load::drive(running.address, GUARDED_PATH, &stage.token, time, || ()).map(|_| ());
+        return h2load::ask(running.address, GUARDED_PATH, &stage.token, 64);
     }
     if peer.judges() {
         return correct::check(stage, &running);
@@ -170,13 +169,13 @@ fn measure(
     let runtime = crate::runtime()?;
     match workload.drive {
         Drive::Http2 => {
-            let drive = |time, halfway: &mut dyn FnMut()| {
-                h2load::drive(running.address, GUARDED_PATH, &stage.token, time, halfway)
-            };
-            drive(WARM_UP, &mut || ())?;
+            h2load::ask(running.address, GUARDED_PATH, &stage.token, 4_000)?;
             let mut rss = None;
-            watched(&running, || drive(time, &mut || rss = running.usage()))
-                .map(|figures| Figures { rss_mib: rss.map(|usage| usage.rss_mib), ..figures })
+            let halfway = || rss = running.usage();
+            let figures = watched(&running, || {
+                h2load::drive(running.address, GUARDED_PATH, &stage.token, time, halfway)
+            })?;
+            Ok(Figures { rss_mib: rss.map(|usage| usage.rss_mib), ..figures })
         }
         Drive::Http1(..) | Drive::HalfOfGateway => {
             let plan = plan(options, workload, &running, gateway, time)?;
@@ -186,7 +185,7 @@ fn measure(
     }
 }
 
-/// How long what has nothing to remember is warmed up.
+/// How long one token is sent to warm a peer up.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 fn plan(

@@ -39,7 +39,7 @@ impl Guarded {
         Ok(Self { child, log })
     }
 
-    /// Its process id, which is its group's as well; `taskset` becomes the program, so it is the program's own.
+    /// Its process id, which is its group's as well; what pins it becomes the program, so it is the program's own.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -97,13 +97,14 @@ impl Core {
     }
 }
 
-/// A command that runs on this core, where the machine has several and `taskset` is there.
+/// A command that runs on this core, where the machine has several and util-linux is there.
 pub fn on_core(core: Core, program: &Path) -> Command {
     if PINNED.get().is_none() {
         return Command::new(program);
     }
-    let mut command = Command::new("taskset");
-    command.args(["-c", &core.number().to_string()]).arg(program);
+    // It ends with this program even if that is killed: the next run would find its core taken.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "taskset", "-c", &core.number().to_string()]).arg(program);
     command
 }
 
@@ -115,11 +116,13 @@ pub fn leave_first_core() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let core = Core::Client.number().to_string();
     let pid = std::process::id().to_string();
-    let moved = Command::new("taskset").args(["-cp", &core, &pid]).stdout(Stdio::null()).status();
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "taskset", "-cp", &core, &pid]);
+    let moved = command.stdout(Stdio::null()).status();
     if cores >= 2 && moved.is_ok_and(|status| status.success()) {
         let _ = PINNED.set(());
     } else {
-        eprintln!("note: one core, or no `taskset`: client and proxy share cores");
+        eprintln!("note: one core, or no `taskset` and `setpriv`: client and proxy share cores");
     }
 }
 
