@@ -38,7 +38,7 @@
 //! | [`policy`] | conditions, grants, the decision |
 //! | [`plumbing`] | the values of `gateway.toml`: listeners, issuers, upstreams, limits and their defaults |
 //! | [`headers`] | what is stripped, re-made and passed on, in both directions |
-//! | [`balance`] | which server of an upstream comes next |
+//! | [`balance`] | which server of an upstream comes next, how one that failed comes back, and what may be sent again |
 //! | [`rejection`] | every refusal: its status, code and public text |
 //! | [`snapshot`] | everything compiled from the files, and the one pointer to it that moves |
 //! | [`authorize`] | snapshot × request × credential × now → ruling: permit, refusal, or a question to be answered first |

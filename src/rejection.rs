@@ -63,6 +63,8 @@ pub enum Rejection {
     Overloaded,
     /// No server of the upstream can be reached.
     UpstreamUnreachable,
+    /// Too many requests are with the application's servers already.
+    UpstreamOverloaded,
     /// The upstream took too long to answer.
     UpstreamTimeout,
     /// The upstream answered with something that isn't HTTP.
@@ -130,6 +132,7 @@ impl Rejection {
             | Self::Unanswered
             | Self::Draining
             | Self::Overloaded
+            | Self::UpstreamOverloaded
             | Self::UpstreamUnreachable => StatusCode::SERVICE_UNAVAILABLE,
             Self::CredentialMissing | Self::Token(_) | Self::Principal(_) | Self::StepUp(_) => {
                 StatusCode::UNAUTHORIZED
@@ -169,6 +172,7 @@ impl Rejection {
             Self::Draining => "shutting-down",
             Self::Overloaded => "overloaded",
             Self::UpstreamUnreachable => "upstream-unreachable",
+            Self::UpstreamOverloaded => "upstream-overloaded",
             Self::UpstreamTimeout => "upstream-timeout",
             Self::UpstreamBroken => "upstream-broken",
             Self::NoGrpc => "upstream-without-grpc",
@@ -221,6 +225,7 @@ impl Rejection {
             Self::Draining => "the gateway is shutting down; try again".into(),
             Self::Overloaded => "too many requests are in flight; try again".into(),
             Self::UpstreamUnreachable => "the application can't be reached; try again".into(),
+            Self::UpstreamOverloaded => "the application has enough to do; try again".into(),
             Self::UpstreamTimeout => "the application took too long to answer".into(),
             Self::UpstreamBroken => "the application's answer can't be understood".into(),
             Self::NoGrpc => "the application isn't spoken to in gRPC".into(),

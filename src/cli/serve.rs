@@ -29,6 +29,7 @@ use crate::config::diagnostic::Style;
 use crate::config::{Carried, Trust, compile};
 use crate::control::admin::{self, Admin, Reach, Readiness};
 use crate::control::fetch::{FetchLimits, Fetcher};
+use crate::control::health;
 use crate::control::keys::{Cadence, Keyring};
 use crate::control::reload::{self, Hints, Loaded, Needs, NotLoaded};
 use crate::control::sources;
@@ -39,6 +40,7 @@ use crate::request::Timestamp;
 use crate::snapshot::Live;
 use crate::telemetry::{Metrics, Mode, faults, log};
 use crate::token::KeyStatus;
+use crate::upstream::system_resolver;
 
 /// How long issuers' keys are waited for before the gateway calls itself ready.
 const KEYS_WAIT: Duration = Duration::from_secs(6);
@@ -202,7 +204,12 @@ impl Gateway {
                 live.load().verifier.issuers().map(|own| (own.name.clone(), own.keys.status())).collect()
             }),
             ledger: keeper.ledger().clone(),
+            upstreams: {
+                let plane = plane.clone();
+                Arc::new(move || plane.current_upstreams())
+            },
         };
+        self.runtime.spawn(health::tend(plane.clone(), system_resolver));
         self.runtime.spawn(keeper.clone().run());
         self.runtime.spawn(self.loaded.reloader.run(Hints::FileSystem));
         let serve = |(listener, reach)| self.runtime.spawn(serve_operators(listener, admin.clone(), reach));

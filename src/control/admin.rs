@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{
@@ -30,9 +30,13 @@ use crate::request::{Host, Timestamp, read_host};
 use crate::seat::{Row, Seating, rows_to_json};
 use crate::telemetry::{Metrics, Trigger};
 use crate::token::KeyStatus;
+use crate::upstream::{Upstream, Upstreams};
 
 /// How the keys of the live set's issuers are doing.
 pub type Keys = Arc<dyn Fn() -> Vec<(Arc<str>, KeyStatus)> + Send + Sync>;
+
+/// The live set's upstreams.
+pub type Servers = Arc<dyn Fn() -> Arc<Upstreams> + Send + Sync>;
 
 /// What the operators' endpoints show and move.
 #[derive(Clone)]
@@ -49,6 +53,8 @@ pub struct Admin {
     pub keys: Keys,
     /// Who has a seat.
     pub ledger: Arc<Ledger>,
+    /// Where requests go.
+    pub upstreams: Servers,
 }
 
 /// Whether this gateway takes requests.
@@ -216,6 +222,7 @@ async fn reload(admin: &Admin, headers: &HeaderMap) -> Response<Full<Bytes>> {
 
 fn metrics(admin: &Admin) -> Response<Full<Bytes>> {
     admin.metrics.show_keys(&(admin.keys)());
+    admin.metrics.show_upstreams(&(admin.upstreams)(), Instant::now());
     admin.metrics.show_seats(&admin.ledger.seatings(Timestamp(now_s())), admin.ledger.failures());
     let mut response = text(StatusCode::OK, admin.metrics.render());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
@@ -244,8 +251,22 @@ fn readyz(admin: &Admin, query: Option<&str>) -> Response<Full<Bytes>> {
         Some(when) => format!("keys of {name}: {}, {} s old", keys.keys, now_s().saturating_sub(when.0)),
         None => format!("keys of {name}: none yet, {} attempts failed; the log says why", keys.failures),
     }));
+    lines.extend((admin.upstreams)().iter().map(|upstream| upstream_line(upstream, Instant::now())));
     lines.push(String::new());
     text(code, lines.join("\n"))
+}
+
+/// How many of an upstream's servers are well, and which aren't.
+fn upstream_line(upstream: &Upstream, now: Instant) -> String {
+    let servers = upstream.servers();
+    let ill = servers.iter().filter_map(|server| match (server.is_well(), server.is_ejected(now)) {
+        (false, _) => Some(format!("; {} fails its health check", server.address())),
+        (true, true) => Some(format!("; {} failed just now", server.address())),
+        (true, false) => None,
+    });
+    let ill: Vec<_> = ill.collect();
+    let well = servers.len().saturating_sub(ill.len());
+    format!("servers of {}: {well} of {} well{}", upstream.name(), servers.len(), ill.concat())
 }
 
 fn now_s() -> u64 {

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod certificates;
 pub mod credentials;
 pub mod fetch;
+pub mod health;
 pub mod keys;
 pub mod mounts;
 pub mod reload;

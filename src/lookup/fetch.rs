@@ -17,7 +17,7 @@ use crate::headers;
 use crate::json::strict::{self, Names, Strictness};
 use crate::policy::lookup::{LookedUp, NoAnswer};
 use crate::request::{CanonicalPath, TARGET_MAX_BYTES};
-use crate::upstream::{Answer, Failure, Obstacle, Outgoing, Upstream};
+use crate::upstream::{Answer, Failure, Outgoing, Upstream};
 
 /// Longest answer that is read.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
@@ -56,22 +56,12 @@ pub(super) fn request(
 
 /// The first server's name stands for all of them: which one answers is the balancing's.
 fn host(upstream: &Upstream) -> Option<HeaderValue> {
-    let address = upstream.servers().first()?.address();
-    let text = if address.host.contains(':') {
-        format!("[{}]:{}", address.host, address.port)
-    } else {
-        format!("{}:{}", address.host, address.port)
-    };
-    HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+    HeaderValue::try_from(upstream.servers().first()?.address().to_string()).ok()
 }
 
 /// Asks. Takes as long as the app does; whoever waits knows how long that may be.
-pub(super) async fn ask(
-    upstream: &Upstream,
-    request: Request<Outgoing>,
-    missed: impl Fn(Obstacle),
-) -> LookedUp {
-    match upstream.send(request, missed).await {
+pub(super) async fn ask(upstream: &Upstream, request: Request<Outgoing>) -> LookedUp {
+    match upstream.send(request, None).await {
         Ok(response) => read(response).await.unwrap_or_else(LookedUp::Unavailable),
         Err(failure) => LookedUp::Unavailable(no_answer(failure)),
     }
@@ -79,7 +69,7 @@ pub(super) async fn ask(
 
 fn no_answer(failure: Failure) -> NoAnswer {
     match failure {
-        Failure::Unreachable => NoAnswer::Unreachable,
+        Failure::Unreachable | Failure::Overloaded => NoAnswer::Unreachable,
         Failure::Timeout => NoAnswer::Timeout,
         Failure::Broken | Failure::Client(_) => NoAnswer::Broken,
     }

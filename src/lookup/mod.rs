@@ -153,10 +153,7 @@ async fn fly(
             turn = upstream.asking().acquire() => turn.ok()?,
             () = landing.abandoned() => return None,
         };
-        let missed = |why: crate::upstream::Obstacle| {
-            metrics.upstream_connect_failed(upstream.name(), why.as_str());
-        };
-        let answer = fetch::ask(&upstream, request, missed).await;
+        let answer = fetch::ask(&upstream, request).await;
         drop(turn);
         Some(answer)
     };

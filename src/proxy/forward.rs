@@ -14,12 +14,13 @@ use super::dialect::Dialect;
 use super::record::Recorder;
 use super::transform::{self, Passing};
 use crate::authorize::{Permit, TokenHandling};
+use crate::balance;
 use crate::headers::{self, Origin};
 use crate::lookup::Forgetting;
 use crate::plumbing::{Limits, Protocol};
 use crate::rejection::Rejection;
 use crate::request::Malformed;
-use crate::upstream::{Answer, BodyFault, BodyLimits, Failure, Measure, Obstacle, Outgoing, Upstream};
+use crate::upstream::{Answer, BodyFault, BodyLimits, Failure, Measure, Outgoing, Upstream};
 
 /// A request on its way out.
 pub(super) struct Outbound {
@@ -51,6 +52,7 @@ pub(super) async fn forward(
     }
     let edits = permit.edits().cloned();
     let stale = permit.take_forgets();
+    let tenant = tenant(upstream, &permit);
     make_ready(&mut parts, permit, origin, recorder)?;
     if edits.is_some() {
         transform::prepare(&mut parts.headers);
@@ -60,10 +62,8 @@ pub(super) async fn forward(
     }
 
     recorder.asked(upstream.name());
-    let metrics = recorder.plane().metrics();
-    let missed = |why: Obstacle| metrics.upstream_connect_failed(upstream.name(), why.as_str());
     let forgetting = (!stale.is_empty()).then(|| Forgetting::new(recorder.plane().lookups().clone(), stale));
-    let response = upstream.send(Request::from_parts(parts, body), missed).await.map_err(reject)?;
+    let response = upstream.send(Request::from_parts(parts, body), tenant).await.map_err(reject)?;
     if let Some(write) = forgetting {
         write.answered();
     }
@@ -93,6 +93,12 @@ fn bounds(upstream: &Upstream, limits: &Limits, dialect: Dialect) -> Result<Body
         return Err(Rejection::NoGrpc);
     }
     Ok(BodyLimits { bytes, timeout: upstream.total_timeout(), measure: Measure::Messages })
+}
+
+/// Stands for the acting tenant where servers are chosen by it; none on a public operation.
+pub(super) fn tenant(upstream: &Upstream, permit: &Permit) -> Option<u64> {
+    let identity = permit.identity().filter(|_| upstream.balances_by_tenant())?;
+    Some(balance::stable(identity.tenant.as_bytes()))
 }
 
 /// Makes a head what the upstream is to receive.
@@ -154,6 +160,7 @@ fn target(asked: &Uri, permitted: &str) -> Result<Uri, Rejection> {
 pub(super) fn reject(failure: Failure) -> Rejection {
     match failure {
         Failure::Unreachable => Rejection::UpstreamUnreachable,
+        Failure::Overloaded => Rejection::UpstreamOverloaded,
         Failure::Timeout => Rejection::UpstreamTimeout,
         Failure::Broken => Rejection::UpstreamBroken,
         Failure::Client(BodyFault::TooLarge) => Rejection::BodyTooLarge,

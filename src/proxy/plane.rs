@@ -114,6 +114,12 @@ impl Plane {
         upstreams
     }
 
+    /// The upstreams of now.
+    #[must_use]
+    pub fn current_upstreams(&self) -> Arc<Upstreams> {
+        self.upstreams(&self.load())
+    }
+
     /// Requests in flight.
     #[must_use]
     pub fn requests(&self) -> usize {

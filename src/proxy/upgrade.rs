@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::connection::Client;
-use super::forward::{Outbound, clean, make_ready, reject};
+use super::forward::{Outbound, clean, make_ready, reject, tenant};
 use super::patience::Watched;
 use super::record::Recorder;
 use super::socketio::{Ended, Place, Standing, supervise};
@@ -28,7 +28,7 @@ use crate::rejection::Rejection;
 use crate::snapshot::Snapshot;
 use crate::socket::frame::{self, Boundary};
 use crate::socket::handshake::{accept_key, is_key, key};
-use crate::upstream::{Obstacle, Open, Outgoing, Pipe, Server, Switched, Upstream};
+use crate::upstream::{Open, Outgoing, Pipe, Server, Switched, Upstream};
 
 /// What both sides of an opening say.
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
@@ -122,6 +122,7 @@ pub(super) async fn open(
     recorder: &mut Recorder,
 ) -> Result<Opened, Rejection> {
     let Outbound { mut parts, origin, .. } = outbound;
+    let tenant = tenant(asking.upstream, &permit);
     make_ready(&mut parts, permit, origin, recorder)?;
     let mut random = [0; 16];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| Rejection::Internal)?;
@@ -135,10 +136,8 @@ pub(super) async fn open(
 
     let upstream = asking.upstream;
     recorder.asked(upstream.name());
-    let metrics = recorder.plane().metrics();
-    let missed = |why: Obstacle| metrics.upstream_connect_failed(upstream.name(), why.as_str());
     let request = Request::from_parts(parts, Outgoing::Empty);
-    let switched = upstream.switch(only, request, missed).await.map_err(reject)?;
+    let switched = upstream.switch(only, tenant, request).await.map_err(reject)?;
     recorder.upstream_answered();
     match switched {
         Switched::Yes(mut open) => {

@@ -15,6 +15,8 @@ pub enum Limit {
     HandshakeTimeout,
     /// Requests in flight.
     Requests,
+    /// Requests that are with one upstream's servers.
+    UpstreamInFlight,
     /// Bytes or lines of a request's head, or bytes of its target.
     Head,
     /// Bytes of a request's body.
@@ -35,12 +37,13 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::Handshakes,
         Self::HandshakeTimeout,
         Self::Requests,
+        Self::UpstreamInFlight,
         Self::Head,
         Self::Body,
         Self::HeadTimeout,
@@ -60,6 +63,7 @@ impl Limit {
             Self::Handshakes => "handshakes",
             Self::HandshakeTimeout => "handshake-timeout",
             Self::Requests => "requests",
+            Self::UpstreamInFlight => "upstream-in-flight",
             Self::Head => "head",
             Self::Body => "body",
             Self::HeadTimeout => "head-timeout",
@@ -76,6 +80,7 @@ impl Limit {
         let Ending::Own(reason) = outcome.ending else { return None };
         match reason {
             "overloaded" => Some(Self::Requests),
+            "upstream-overloaded" => Some(Self::UpstreamInFlight),
             "target-too-long" => Some(Self::Head),
             "body-too-large" => Some(Self::Body),
             "request-timeout" => Some(Self::BodyTimeout),

@@ -18,6 +18,7 @@ use super::lookups::LookUpSeries;
 use super::process::Process;
 use super::seats::SeatMetrics;
 use super::specs::*;
+use super::upstreams::UpstreamMetrics;
 use crate::outcome::{Ending, Outcome};
 use crate::request::Timestamp;
 use crate::seat::Seating;
@@ -38,7 +39,7 @@ pub struct Metrics {
     pub(super) upstream_requests: Family<IntCounter>,
     pub(super) upstream_duration: Family<Histogram>,
     pub(super) overflow: Family<IntCounter>,
-    upstream_connect_failures: Family<IntCounter>,
+    pub(super) upstreams: UpstreamMetrics,
     upstream_cut_answers: Family<IntCounter>,
     pub(super) lookups: LookUpSeries,
     reloads: Family<IntCounter>,
@@ -149,7 +150,7 @@ impl Metrics {
             auth_failures: made.family(AUTH_FAILURES)?,
             upstream_requests: made.family(UPSTREAM_REQUESTS)?,
             upstream_duration: made.family(UPSTREAM_DURATION)?,
-            upstream_connect_failures: made.family(UPSTREAM_CONNECT_FAILURES)?,
+            upstreams: UpstreamMetrics::new(&made)?,
             upstream_cut_answers: made.family(UPSTREAM_CUT_ANSWERS)?,
             lookups: LookUpSeries::new(&made)?,
             overflow: made.family(OVERFLOW)?,
@@ -265,12 +266,6 @@ impl Metrics {
     pub fn request(&self) -> Counted {
         self.in_flight.inc();
         Counted(self.in_flight.clone())
-    }
-
-    /// A server of this upstream could not be connected to; `reason` is from a closed set.
-    pub fn upstream_connect_failed(&self, upstream: &str, reason: &'static str) {
-        let upstream = self.labels.upstreams.value(Some(upstream), super::labels::NONE);
-        count(&self.upstream_connect_failures, &[upstream.as_str(), reason]);
     }
 
     /// A configuration went live. `loaded` is how many there are of each kind of thing.

@@ -17,6 +17,7 @@ mod specs;
 mod seats;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 
 pub(crate) use audit::record as record_audit;
 pub use handshakes::HandshakeFailure;

@@ -74,11 +74,6 @@ pub(super) const UPSTREAM_DURATION: Spec = timed(
     spec("gatewarden_upstream_duration_seconds", "Time to the head of an upstream's answer.", &["upstream"]),
     REQUEST_BUCKETS,
 );
-pub(super) const UPSTREAM_CONNECT_FAILURES: Spec = spec(
-    "gatewarden_upstream_connect_failures_total",
-    "Connections to an upstream's server that failed, by what stood in the way.",
-    &["upstream", "reason"],
-);
 pub(super) const UPSTREAM_CUT_ANSWERS: Spec = spec(
     "gatewarden_upstream_cut_answers_total",
     "Answers that an upstream broke off, or let stall, after their status was sent on.",

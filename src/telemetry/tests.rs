@@ -8,8 +8,10 @@ use http::{HeaderValue, Method};
 
 use super::*;
 use crate::outcome::{Effect, Ending, Evidence, Outcome, Verdict};
+use crate::plumbing::{Limits, Scheme, ServerAddress, UpstreamConfig};
 use crate::request::Timestamp;
 use crate::token::KeyStatus;
+use crate::upstream::Upstreams;
 
 fn name(text: impl Into<String>) -> Option<Arc<str>> {
     Some(Arc::from(text.into()))
@@ -181,7 +183,10 @@ fn promtool_has_nothing_to_say() {
     metrics.observe(&Outcome { status: 401, ending: Ending::Own("expired"), ..outcome() });
     metrics.config_applied(Trigger::Start, "aa", Timestamp(5), &[("roles", 3)]);
     metrics.show_keys(&[("sso".into(), KeyStatus { last_success: None, failures: 1, keys: 0 })]);
-    metrics.upstream_connect_failed("desk", "refused");
+    let address = ServerAddress { scheme: Scheme::Http, host: "::1".into(), port: 7 };
+    let upstreams = [UpstreamConfig::new("desk".into(), vec![address])];
+    let upstreams = Upstreams::build(upstreams.iter(), &Limits::default(), None);
+    metrics.show_upstreams(&upstreams, std::time::Instant::now());
     let text = metrics.render();
     check_syntax(&text);
     let spawned = Command::new("promtool")

@@ -4,7 +4,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,8 +15,9 @@ use tokio::time::{Instant as Moment, Sleep};
 
 use super::connection::Connection;
 use super::outgoing::Meter;
+use super::server::Slot;
 use super::upload::Uploading;
-use super::{Failure, Server, exchange, pool};
+use super::{Failure, exchange, pool};
 use crate::headers;
 
 /// Waits for the next piece of a body, and not longer than it should. Costs nothing while pieces arrive in time.
@@ -63,28 +63,21 @@ impl Patience {
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) connection: Option<Connection>,
-    server: Arc<Server>,
+    pub(super) slot: Slot,
     keep: usize,
 }
 
 impl Lease {
-    pub(super) fn new(connection: Connection, server: &Arc<Server>, keep: usize) -> Self {
-        server.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { connection: Some(connection), server: server.clone(), keep }
+    pub(super) fn new(connection: Connection, slot: Slot, keep: usize) -> Self {
+        Self { connection: Some(connection), slot, keep }
     }
 
     fn give_back(mut self) {
         match self.connection.take() {
-            Some(Connection::Own(connection)) => pool::give(&self.server, connection, self.keep),
+            Some(Connection::Own(connection)) => pool::give(&self.slot.server, connection, self.keep),
             // It never left the pool.
             Some(Connection::Shared(_)) | None => {}
         }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.server.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -3,21 +3,23 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1;
-use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::connection::{Connection, Own};
+use super::dial::dial as reach;
 use super::line::Line;
-use super::{Server, opening, pool};
+use super::tap::Tap;
+use super::{Server, names, opening, pool};
+use crate::balance;
 use crate::plumbing::{Protocol, Scheme, UpstreamTls};
 
 /// Smallest read buffer that hyper takes.
@@ -39,6 +41,9 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    /// Every obstacle.
+    pub const ALL: [Self; 5] = [Self::Name, Self::Refused, Self::Timeout, Self::Tls, Self::Protocol];
+
     /// The metric label.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -68,6 +73,8 @@ pub(super) struct Link {
     pub(super) tls: Option<UpstreamTls>,
     pub(super) timeout: Duration,
     pub(super) head_bytes: usize,
+    /// How old a connection may become.
+    pub(super) age: Duration,
 }
 
 /// What a connection was opened by. One of another mark was opened under another configuration, and isn't used.
@@ -75,6 +82,13 @@ pub(super) struct Link {
 pub(super) struct Mark(Protocol, Option<[u8; 32]>);
 
 impl Link {
+    /// When a connection that is opened now has served long enough: not all of them at once.
+    fn until(&self) -> Instant {
+        let mut random = [0; 8];
+        let _ = aws_lc_rs::rand::fill(&mut random);
+        Instant::now() + balance::jittered(self.age, u64::from_ne_bytes(random))
+    }
+
     pub(super) fn mark(&self) -> Mark {
         Mark(self.protocol, self.tls.as_ref().map(UpstreamTls::digest))
     }
@@ -116,38 +130,45 @@ pub(super) enum Dialed {
     Line(Arc<Line>),
 }
 
-/// Opens a connection of one's own within the time.
+/// Opens a connection of one's own within the time, and counts what came of it.
 pub(super) async fn dial(link: &Link, server: &Server, used: Use) -> Result<Dialed, Obstacle> {
     let opened = tokio::time::timeout(link.timeout, connect(link, server, used)).await;
-    opened.unwrap_or(Err(Obstacle::Timeout))
+    let opened = opened.unwrap_or(Err(Obstacle::Timeout));
+    match &opened {
+        Ok(_) => server.connected(),
+        Err(obstacle) => server.gate.not_opened(*obstacle),
+    }
+    opened
 }
 
 async fn connect(link: &Link, server: &Server, used: Use) -> Result<Dialed, Obstacle> {
-    let (address, mark) = (server.address(), link.mark());
-    let stream = match server.ip {
-        Some(ip) => TcpStream::connect(SocketAddr::new(ip, address.port)).await,
-        None => {
-            let found = lookup_host((address.host.as_str(), address.port)).await;
-            let found: Vec<SocketAddr> = found.map_err(|_| Obstacle::Name)?.collect();
-            TcpStream::connect(found.as_slice()).await
-        }
+    let address = server.address();
+    let mut addresses = server.names.addresses();
+    if addresses.is_empty() {
+        // Nobody has looked the name up yet.
+        server.look_up(names::system).await;
+        addresses = server.names.addresses();
     }
-    .map_err(|_| Obstacle::Refused)?;
+    if addresses.is_empty() {
+        return Err(Obstacle::Name);
+    }
+    let (stream, peer) = reach(&addresses).await.map_err(|_| Obstacle::Refused)?;
     stream.set_nodelay(true).map_err(|_| Obstacle::Refused)?;
+    let made = (link.mark(), peer, link.until());
     match address.scheme {
         Scheme::Http => match (used, link.protocol) {
-            (Use::Http, Protocol::Http2) => share(link, server, stream, mark).await,
-            _ => speak(link, stream, used, mark).await.map_err(|_| Obstacle::Refused),
+            (Use::Http, Protocol::Http2) => share(link, server, stream, made).await,
+            _ => speak(link, stream, used, made).await.map_err(|_| Obstacle::Refused),
         },
         Scheme::Https => {
             let stream = secure(link, server, stream, used).await.map_err(|_| Obstacle::Tls)?;
             let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             match (used, link.protocol) {
                 (Use::Http, Protocol::Http2 | Protocol::Auto) if is_h2 => {
-                    share(link, server, stream, mark).await
+                    share(link, server, stream, made).await
                 }
                 (Use::Http, Protocol::Http2) => Err(Obstacle::Protocol),
-                _ => speak(link, stream, used, mark).await.map_err(|_| Obstacle::Tls),
+                _ => speak(link, stream, used, made).await.map_err(|_| Obstacle::Tls),
             }
         }
     }
@@ -173,29 +194,37 @@ async fn secure(
     TlsConnector::from(config).with_alpn(link.offered(used)).connect(name, stream).await
 }
 
-async fn speak<S>(link: &Link, stream: S, used: Use, mark: Mark) -> io::Result<Dialed>
-where
-    S: Send + Unpin + 'static,
-    TokioIo<S>: Read + Write,
-{
-    let handshake = http1::Builder::new()
-        .max_buf_size(link.head_bytes.max(BUFFER_MIN))
-        .max_header_size(link.head_bytes)
-        .handshake(TokioIo::new(stream));
-    let (sender, connection) = handshake.await.map_err(io::Error::other)?;
-    // An exchange learns of its connection's errors by itself.
-    let task = match used {
-        Use::Http => tokio::spawn(async move { drop(connection.await) }),
-        Use::Switch => tokio::spawn(async move { drop(connection.with_upgrades().await) }),
-    };
-    Ok(Dialed::Own(Own { sender, task, mark }))
-}
+/// What a connection was opened by, whom it leads to, and when it has served long enough.
+type Made = (Mark, SocketAddr, Instant);
 
-async fn share<S>(link: &Link, server: &Server, stream: S, mark: Mark) -> Result<Dialed, Obstacle>
+async fn speak<S>(link: &Link, stream: S, used: Use, (mark, peer, until): Made) -> io::Result<Dialed>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let line = Line::open(stream, server.address(), link.head_bytes, mark).await;
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(link.head_bytes.max(BUFFER_MIN)).max_header_size(link.head_bytes);
+    // An exchange learns of its connection's errors by itself.
+    let (sender, task, written) = match used {
+        Use::Http => {
+            let (stream, written) = Tap::new(stream);
+            let handshake = builder.handshake(TokioIo::new(stream));
+            let (sender, connection) = handshake.await.map_err(io::Error::other)?;
+            (sender, tokio::spawn(async move { drop(connection.await) }), Some(written))
+        }
+        Use::Switch => {
+            let handshake = builder.handshake(TokioIo::new(stream));
+            let (sender, connection) = handshake.await.map_err(io::Error::other)?;
+            (sender, tokio::spawn(async move { drop(connection.with_upgrades().await) }), None)
+        }
+    };
+    Ok(Dialed::Own(Own { sender, task, mark, written, peer, until }))
+}
+
+async fn share<S>(link: &Link, server: &Server, stream: S, made: Made) -> Result<Dialed, Obstacle>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let line = Line::open(stream, server.address(), link.head_bytes, made).await;
     line.map(Dialed::Line).map_err(|_| Obstacle::Protocol)
 }
 

@@ -1,6 +1,9 @@
 //! A connection as an exchange sees it: one of its own, or a share in one.
 
 use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
 use http::{Request, Response};
 use hyper::client::conn::http1;
@@ -9,9 +12,10 @@ use tokio::task::JoinHandle;
 use super::Outgoing;
 use super::answer::Source;
 use super::connect::Mark;
-use super::exchange::{Failure, Lost};
+use super::exchange::{Failure, Lost, is_safe};
 use super::line::Share;
 use super::outgoing::BodyFault;
+use super::tap::Written;
 
 /// A connection that an exchange can be had on.
 #[derive(Debug)]
@@ -28,6 +32,19 @@ pub(super) struct Own {
     pub(super) sender: http1::SendRequest<Outgoing>,
     pub(super) task: JoinHandle<()>,
     pub(super) mark: Mark,
+    /// The request that went out last on it.
+    pub(super) written: Option<Arc<Written>>,
+    /// Whom it leads to.
+    pub(super) peer: SocketAddr,
+    /// When it has served long enough.
+    pub(super) until: Instant,
+}
+
+impl Own {
+    /// The request that went out last, if it may be sent again.
+    fn again(&self) -> Option<Box<Request<Outgoing>>> {
+        self.written.as_ref()?.request().map(Box::new)
+    }
 }
 
 impl Drop for Own {
@@ -40,28 +57,45 @@ impl Connection {
     /// Sends a request and waits for the head of its answer, however long that takes.
     pub(super) async fn send(&mut self, request: Request<Outgoing>) -> Result<Response<Source>, Lost> {
         match self {
-            Self::Own(own) => match own.sender.try_send_request(request).await {
-                Ok(response) => Ok(response.map(Source::Own)),
-                Err(mut lost) => Err(match lost.take_message() {
-                    Some(request) => Lost::Unsent(Box::new(request)),
-                    None => classify(lost.error()),
-                }),
-            },
+            Self::Own(own) => {
+                if let Some(written) = &own.written {
+                    written.begin(is_safe(&request));
+                }
+                match own.sender.try_send_request(request).await {
+                    Ok(response) => Ok(response.map(Source::Own)),
+                    Err(mut lost) => Err(match lost.take_message() {
+                        Some(request) => Lost::Unsent(Box::new(request)),
+                        None => classify(lost.error(), own),
+                    }),
+                }
+            }
             Self::Shared(share) => share.send(request).await,
         }
     }
 
-    /// The answer didn't come in time.
-    pub(super) fn was_late(&self) {
-        if let Self::Shared(share) = self {
-            share.retire();
+    /// The answer didn't come in time. The request once more, if it may be sent again.
+    pub(super) fn was_late(&self) -> Option<Box<Request<Outgoing>>> {
+        match self {
+            Self::Own(own) => own.again(),
+            Self::Shared(share) => {
+                share.retire();
+                None
+            }
         }
+    }
+
+    /// Whether a request that it lost can be had again without having been copied.
+    pub(super) fn remembers(&self) -> bool {
+        matches!(self, Self::Own(Own { written: Some(_), .. }))
     }
 }
 
-fn classify(error: &hyper::Error) -> Lost {
+fn classify(error: &hyper::Error, own: &Own) -> Lost {
     if let Some(fault) = error.source().and_then(|source| source.downcast_ref::<BodyFault>()) {
         return Lost::Failed(Failure::Client(*fault));
     }
-    if error.is_parse() || error.is_user() { Lost::Failed(Failure::Broken) } else { Lost::Hangup }
+    if error.is_parse() || error.is_user() {
+        return Lost::Failed(Failure::Broken);
+    }
+    Lost::Hangup { again: own.again() }
 }

@@ -1,23 +1,17 @@
-//! One request and its answer: which server, which connection, how long, and what may be tried again.
-//!
-//! A request is sent a second time only where the first can't have been acted upon: it never left, or it asks for
-//! nothing but reading and its connection turned out to be dead.
+//! One request and its answer: which connection, how long, and what becomes of it. What may be tried again, and where,
+//! is `effort`'s.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use tokio::time::{Instant as Moment, timeout_at};
 
 use super::answer::{Answer, Lease, Source};
-use super::connect::Use;
 use super::connection::Connection;
 use super::outgoing::{BodyFault, Meter, Outgoing};
-use super::{Obstacle, Server, Upstream, connect, pool};
-
-/// How often a server is asked that gives a request back.
-const FRESH_TRIES: usize = 2;
+use super::server::{Fault, Slot};
+use super::{Server, Upstream};
 
 /// Why there is no answer, or no end of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +19,9 @@ pub enum Failure {
     /// No server could be connected to.
     #[error("no server can be reached")]
     Unreachable,
+    /// Too many requests are with its servers already.
+    #[error("the servers have enough to do")]
+    Overloaded,
     /// A server took too long.
     #[error("the server took too long")]
     Timeout,
@@ -39,111 +36,99 @@ pub enum Failure {
 /// How long an exchange may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// The answer's first piece, and each next one.
+    /// The answer's first piece.
+    pub(super) head: Duration,
+    /// Each next one.
     pub(super) piece: Duration,
     /// All of it.
     pub(super) end: Moment,
 }
 
-/// An exchange that gave no answer.
+/// A request once more.
+pub(super) type Again = Option<Box<Request<Outgoing>>>;
+
+/// Why a connection gave no answer.
 pub(super) enum Lost {
     /// The request is back: nothing of it was sent.
     Unsent(Box<Request<Outgoing>>),
     /// The connection ended before an answer began.
-    Hangup,
+    Hangup {
+        /// The request once more, if sending it twice does no harm.
+        again: Again,
+    },
+    /// No answer began in time.
+    Late {
+        /// The request once more, if sending it twice does no harm.
+        again: Again,
+    },
     /// Nothing to try again.
     Failed(Failure),
 }
 
-impl Upstream {
-    /// Sends a request and waits for the head of its answer. `missed` is told of every server that can't be reached, and why.
-    pub async fn send(
-        &self,
-        request: Request<Outgoing>,
-        missed: impl Fn(Obstacle),
-    ) -> Result<Response<Answer>, Failure> {
-        self.send_among(self.order(), self.read_timeout, request, missed).await.map(|(response, _)| response)
-    }
-
-    /// As [`Upstream::send`], and says which server answered.
-    pub async fn send_and_tell(
-        &self,
-        request: Request<Outgoing>,
-        missed: impl Fn(Obstacle),
-    ) -> Result<(Response<Answer>, Arc<Server>), Failure> {
-        let sent = self.send_among(self.order(), self.read_timeout, request, missed).await;
-        sent.map(|(response, server)| (response, server.clone()))
-    }
-
-    /// Sends a request to this server and no other, which may take `patience` to answer if that is longer than usual.
-    pub async fn send_to(
-        &self,
-        server: &Arc<Server>,
-        patience: Duration,
-        request: Request<Outgoing>,
-        missed: impl Fn(Obstacle),
-    ) -> Result<Response<Answer>, Failure> {
-        let patience = self.read_timeout.max(patience);
-        let sent = self.send_among(std::iter::once(server), patience, request, missed).await;
-        sent.map(|(response, _)| response)
-    }
-
-    async fn send_among<'s>(
-        &self,
-        servers: impl Iterator<Item = &'s Arc<Server>>,
-        piece: Duration,
-        mut request: Request<Outgoing>,
-        missed: impl Fn(Obstacle),
-    ) -> Result<(Response<Answer>, &'s Arc<Server>), Failure> {
-        let patience = Patience { piece, end: Moment::now() + self.total_timeout };
-        for server in servers {
-            if let Some(connection) = pool::take(server, &self.link) {
-                let spare = spare(&request);
-                match self.exchange(server, connection, request, patience).await {
-                    Ok(response) => return Ok((response, server)),
-                    Err(Lost::Unsent(unsent)) => request = *unsent,
-                    Err(Lost::Hangup) => match spare {
-                        Some(spare) => request = spare,
-                        None => return Err(Failure::Broken),
-                    },
-                    Err(Lost::Failed(failure)) => return Err(failure),
-                }
-            }
-            // What a server refuses as one too many it may take a moment later.
-            for _ in 0..FRESH_TRIES {
-                // Seldom needed and large: boxed, so that not every request is moved about with room for it.
-                let connection = match Box::pin(connect::open(&self.link, server, Use::Http)).await {
-                    Ok(connection) => connection,
-                    Err(obstacle) => {
-                        server.not_reached(Instant::now());
-                        missed(obstacle);
-                        break;
-                    }
-                };
-                server.reached();
-                match self.exchange(server, connection, request, patience).await {
-                    Ok(response) => return Ok((response, server)),
-                    Err(Lost::Unsent(unsent)) => request = *unsent,
-                    Err(Lost::Hangup) => return Err(Failure::Broken),
-                    Err(Lost::Failed(failure)) => return Err(failure),
-                }
-            }
+impl Lost {
+    pub(super) fn failure(&self) -> Failure {
+        match self {
+            Self::Unsent(_) => Failure::Unreachable,
+            Self::Hangup { .. } => Failure::Broken,
+            Self::Late { .. } => Failure::Timeout,
+            Self::Failed(failure) => *failure,
         }
-        Err(Failure::Unreachable)
+    }
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// It was used before, and may have been closed since.
+    Pool,
+    /// It was just opened.
+    Fresh,
+}
+
+impl Upstream {
+    /// How long an exchange may take that begins now.
+    pub(super) fn patience(&self, piece: Duration) -> Patience {
+        Patience { head: piece, piece, end: Moment::now() + self.config.total_timeout }
     }
 
-    async fn exchange(
+    /// Something went wrong with a server just now.
+    #[cold]
+    pub(super) fn failed(&self, server: &Server, fault: Fault) {
+        server.failed(fault, &self.servers, Instant::now());
+    }
+
+    pub(super) async fn exchange(
         &self,
-        server: &Arc<Server>,
-        connection: Connection,
+        slot: Slot,
+        (connection, from): (Connection, From),
         request: Request<Outgoing>,
         patience: Patience,
     ) -> Result<Response<Answer>, Lost> {
         let meter = request.body().meter();
-        let mut lease = Lease::new(connection, server, self.idle_connections);
-        let Some(connection) = &mut lease.connection else { return Err(Lost::Unsent(Box::new(request))) };
-        let response = Self::head(connection, request, meter.as_deref(), patience).await?;
-        Ok(response.map(|incoming| Answer::new(incoming, lease, meter, patience)))
+        let mut lease = Lease::new(connection, slot, self.idle_connections);
+        let Lease { connection: Some(connection), slot, .. } = &mut lease else {
+            return Err(Lost::Unsent(Box::new(request)));
+        };
+        let lost = match Self::head(connection, request, meter.as_deref(), patience).await {
+            Ok(response) => {
+                if is_failure(response.status()) {
+                    self.failed(&slot.server, Fault::Answer);
+                } else {
+                    slot.server.answered();
+                }
+                return Ok(response.map(|incoming| Answer::new(incoming, lease, meter, patience)));
+            }
+            Err(lost) => lost,
+        };
+        match &lost {
+            Lost::Unsent(_) | Lost::Failed(Failure::Client(_)) => {}
+            // A server may close a connection that it has no use for: that says nothing of it.
+            Lost::Hangup { .. } if from == From::Pool => {}
+            Lost::Hangup { .. } | Lost::Late { .. } | Lost::Failed(_) => {
+                self.failed(&slot.server, Fault::Answer);
+            }
+        }
+        Err(lost)
     }
 
     /// The answer's head. While the request's body moves, the answer isn't late.
@@ -153,11 +138,12 @@ impl Upstream {
         meter: Option<&Meter>,
         patience: Patience,
     ) -> Result<Response<Source>, Lost> {
+        let patience_for_head = if connection.remembers() { patience.head } else { patience.piece };
         let mut moved = 0;
         {
             let mut response = pin!(connection.send(request));
             loop {
-                let until = patience.end.min(Moment::now() + patience.piece);
+                let until = patience.end.min(Moment::now() + patience_for_head);
                 match timeout_at(until, response.as_mut()).await {
                     Ok(outcome) => return outcome,
                     Err(_elapsed) => {
@@ -170,20 +156,21 @@ impl Upstream {
                 }
             }
         }
-        connection.was_late();
-        Err(Lost::Failed(Failure::Timeout))
+        Err(Lost::Late { again: connection.was_late() })
     }
 }
 
-/// A copy to send again, of a request that asks for nothing but reading.
-fn spare(request: &Request<Outgoing>) -> Option<Request<Outgoing>> {
-    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if !is_safe || !request.body().is_empty() {
-        return None;
-    }
-    let mut copy = Request::new(Outgoing::Empty);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    Some(copy)
+/// Whether a request asks for nothing but reading, so that asking twice does no harm.
+pub(super) fn is_safe(request: &Request<Outgoing>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && request.body().is_empty()
+}
+
+/// A request once more, if asking twice does no harm.
+pub(super) fn again(request: Request<Outgoing>) -> Again {
+    is_safe(&request).then(|| Box::new(request))
+}
+
+/// Whether a server says that it can't.
+fn is_failure(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }

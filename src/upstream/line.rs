@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,7 +26,7 @@ use tokio::task::JoinHandle;
 use super::Outgoing;
 use super::answer::{Source, Stream};
 use super::connect::Mark;
-use super::exchange::{Failure, Lost};
+use super::exchange::{self, Failure, Lost};
 use super::upload::{Upload, Uploading};
 use crate::plumbing::{Scheme, ServerAddress};
 
@@ -49,7 +50,8 @@ pub(super) struct Line {
     scheme: Scheme,
     authority: Option<Authority>,
     mark: Mark,
-    born: Instant,
+    peer: SocketAddr,
+    until: Instant,
     streams: Arc<AtomicUsize>,
     is_used: AtomicBool,
     is_retired: AtomicBool,
@@ -69,7 +71,7 @@ impl Line {
         socket: S,
         address: &ServerAddress,
         head_bytes: usize,
-        mark: Mark,
+        (mark, peer, until): (Mark, SocketAddr, Instant),
     ) -> io::Result<Arc<Self>>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -91,17 +93,13 @@ impl Line {
         .await?;
         let streams = Arc::<AtomicUsize>::default();
         let driver = tokio::spawn(drive(connection, streams.clone()));
-        let host = if address.host.contains(':') {
-            format!("[{}]:{}", address.host, address.port)
-        } else {
-            format!("{}:{}", address.host, address.port)
-        };
         Ok(Arc::new(Self {
             sender,
             scheme: address.scheme,
-            authority: Authority::try_from(host).ok(),
+            authority: Authority::try_from(address.to_string()).ok(),
             mark,
-            born: Instant::now(),
+            peer,
+            until,
             streams,
             is_used: AtomicBool::new(true),
             is_retired: AtomicBool::new(false),
@@ -114,8 +112,14 @@ impl Line {
         self.mark
     }
 
-    pub(super) fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.born)
+    /// Whom it leads to.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// When it has served long enough: names lead elsewhere, certificates change.
+    pub(super) fn until(&self) -> Instant {
+        self.until
     }
 
     /// Whether it takes exchanges, once there is room.
@@ -271,7 +275,11 @@ impl Share {
         let is_unread = error.is_remote() && (!is_whole || error.reason() == Some(Reason::REFUSED_STREAM));
         match upload.take_back() {
             Some(body) if is_unread => Lost::Unsent(Box::new(Request::from_parts(spare, body))),
-            _ if is_unread || error.is_io() => Lost::Hangup,
+            // A client's body that is gone can't be sent again; without one there is nothing to miss.
+            Some(Outgoing::Empty) if error.is_io() => {
+                Lost::Hangup { again: exchange::again(Request::from_parts(spare, Outgoing::Empty)) }
+            }
+            _ if is_unread || error.is_io() => Lost::Hangup { again: None },
             _ => Lost::Failed(Failure::Broken),
         }
     }

@@ -12,9 +12,6 @@ use super::connection::{Connection, Own};
 use super::line::Line;
 use crate::plumbing::Protocol;
 
-/// How long a connection takes new exchanges that is never idle: names lead elsewhere, certificates change.
-const LINE_AGE_MAX: Duration = Duration::from_secs(600);
-
 struct Idle {
     connection: Own,
     since: Instant,
@@ -40,7 +37,8 @@ pub(super) fn take(server: &Server, link: &Link) -> Option<Connection> {
     if link.protocol != Protocol::Http1 {
         let found = LINES.with_borrow(|lines| {
             let lines = lines.get(&server.id)?.iter().map(|kept| &kept.line);
-            lines.filter(|line| line.mark() == mark).find_map(|line| line.share_if_room())
+            let is_fit = |line: &&Arc<Line>| line.mark() == mark && server.names.has(&line.peer());
+            lines.filter(is_fit).find_map(|line| line.share_if_room())
         });
         if let Some(share) = found {
             return Some(Connection::Shared(share));
@@ -54,12 +52,13 @@ pub(super) fn take(server: &Server, link: &Link) -> Option<Connection> {
     })
 }
 
-/// Keeps a connection whose answer was read to its end, unless there are `most` already.
+/// Keeps a connection whose answer was read to its end, unless there are `most` already, or it has grown old, or leads to
+/// where the server no longer is.
 pub(super) fn give(server: &Server, connection: Own, most: usize) {
-    if connection.sender.is_closed() {
+    let since = Instant::now();
+    if connection.sender.is_closed() || since >= connection.until || !server.names.has(&connection.peer) {
         return;
     }
-    let since = Instant::now();
     IDLE.with_borrow_mut(|idle| {
         let stack = idle.entry(server.id).or_default();
         if stack.len() < most {
@@ -89,7 +88,9 @@ pub fn sweep(timeout: Duration, now: Instant) {
     IDLE.with_borrow_mut(|idle| {
         idle.retain(|_, stack| {
             stack.retain(|idle| {
-                !idle.connection.sender.is_closed() && now.saturating_duration_since(idle.since) < timeout
+                let is_old = now >= idle.connection.until;
+                let has_waited = now.saturating_duration_since(idle.since) >= timeout;
+                !(idle.connection.sender.is_closed() || is_old || has_waited)
             });
             !stack.is_empty()
         });
@@ -101,7 +102,7 @@ pub fn sweep(timeout: Duration, now: Instant) {
                     kept.idle_since = now;
                 }
                 let idle = now.saturating_duration_since(kept.idle_since);
-                kept.line.is_open() && idle < timeout && kept.line.age(now) < LINE_AGE_MAX
+                kept.line.is_open() && idle < timeout && now < kept.line.until()
             });
             !kept.is_empty()
         });

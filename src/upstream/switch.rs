@@ -1,16 +1,16 @@
 //! Asking a server to leave HTTP behind, on a connection of its own that nobody used before and nobody will use after.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use tokio::time::Instant as Moment;
 
 use super::answer::{Answer, Lease};
+use super::choice::Choice;
 use super::connect::{self, Use};
-use super::exchange::{Failure, Lost, Patience};
-use super::{Obstacle, Outgoing, Pipe, Server, Upstream};
+use super::exchange::{Failure, Lost};
+use super::server::Fault;
+use super::{Outgoing, Pipe, Server, Upstream};
 
 /// What came of asking.
 #[derive(Debug)]
@@ -35,27 +35,23 @@ pub struct Open {
 }
 
 impl Upstream {
-    /// Asks `only` this server, or any, to switch protocols. The request says to which, and has no body.
+    /// Asks `only` this server, or any for this tenant, to switch protocols. The request says to which, and has no body.
     pub async fn switch(
         &self,
         only: Option<&Arc<Server>>,
+        tenant: Option<u64>,
         mut request: Request<Outgoing>,
-        missed: impl Fn(Obstacle),
     ) -> Result<Switched, Failure> {
-        let patience = Patience { piece: self.read_timeout, end: Moment::now() + self.total_timeout };
-        let any = only.is_none().then(|| self.order());
-        for server in only.into_iter().chain(any.into_iter().flatten()) {
+        let patience = self.patience(self.config.read_timeout);
+        let mut choice = only.map_or_else(|| self.choice(tenant), |only| Choice::Only(Some(only)));
+        while let Some(server) = choice.next() {
+            let slot = self.enter(server).await?;
             let opening = connect::open(&self.link, server, Use::Switch);
-            let connection = match opening.await {
-                Ok(connection) => connection,
-                Err(obstacle) => {
-                    server.not_reached(Instant::now());
-                    missed(obstacle);
-                    continue;
-                }
+            let Ok(connection) = opening.await else {
+                self.failed(server, Fault::Unreachable);
+                continue;
             };
-            server.reached();
-            let mut lease = Lease::new(connection, server, 0);
+            let mut lease = Lease::new(connection, slot, 0);
             let Some(connection) = &mut lease.connection else { return Err(Failure::Broken) };
             let mut response = match Self::head(connection, request, None, patience).await {
                 Ok(response) => response,
@@ -63,9 +59,12 @@ impl Upstream {
                     request = *unsent;
                     continue;
                 }
-                Err(Lost::Hangup) => return Err(Failure::Broken),
-                Err(Lost::Failed(failure)) => return Err(failure),
+                Err(lost) => {
+                    self.failed(server, Fault::Answer);
+                    return Err(lost.failure());
+                }
             };
+            server.answered();
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let answer = |incoming| Answer::new(incoming, lease, None, patience);
                 return Ok(Switched::No(Box::new(response.map(answer))));

@@ -34,3 +34,4 @@ mod sockets;
 mod support;
 mod tls;
 mod tokens;
+mod upstreams;

@@ -4,6 +4,7 @@ mod issuers;
 mod limits;
 mod listen;
 mod read;
+mod robust;
 mod tls;
 #[cfg(test)]
 mod tests;

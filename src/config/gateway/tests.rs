@@ -81,6 +81,13 @@ fn every_key_is_read() {
         connect-timeout = "250ms"
         read-timeout    = "1m"
         total-timeout   = "2h"
+        try-timeout     = "2s"
+        retries         = 1
+        balance         = "least-requests"
+        health          = { path = "/health?a=b", every = "1s", expect = 204, healthy = 1, unhealthy = 5 }
+        limits          = { in-flight = 10, pending = 0, pending-timeout = "50ms" }
+        connection-age  = "1m"
+        resolve-every   = "5s"
         [upstreams.calling]
         at      = ["/calling/v2"]
         servers = ["http://127.0.0.1:7003"]
@@ -110,6 +117,14 @@ fn every_key_is_read() {
     let secret = CredentialSource::File("etc/secrets/calling".into());
     assert_eq!((&calling.credential, &desk.credential), (&Some(Credential::new(secret)), &None));
     assert_eq!(desk.connect_timeout, Duration::from_millis(250));
+    assert_eq!((desk.balance, calling.balance), (Balance::LeastRequests, Balance::RoundRobin));
+    assert_eq!((desk.try_timeout, desk.retries), (Some(Duration::from_secs(2)), 1));
+    let second = Duration::from_secs(1);
+    let path = "/health?a=b".to_owned();
+    let check = HealthCheck { path, every: second, timeout: second, expect: 204, healthy: 1, unhealthy: 5 };
+    assert_eq!((desk.health.as_ref(), calling.health.as_ref()), (Some(&check), None));
+    assert_eq!((desk.in_flight, desk.pending, desk.pending_timeout), (10, 0, Duration::from_millis(50)));
+    assert_eq!((desk.connection_age, desk.resolve_every), (second * 60, second * 5));
     assert_eq!((config.limits.body_bytes, config.limits.head_bytes), (1 << 30, 16 << 10));
     assert_eq!((config.limits.connections, config.limits.h2_streams), (5, 7));
 }
@@ -170,11 +185,30 @@ fn upstreams_serve_places_of_their_own() {
     mistakes("[upstreams.a]\nat = []\nservers = []\n", &["names no place", "names no server"]);
     mistakes(
         "[upstreams.a]\nat = [\"/a\"]\nservers = [\"http://h:1\"]\n\
-         [upstreams.b]\nat = [\"/a\"]\nservers = [\"http://h:1/x\"]\nstrip = \"/c\"\nhealth = { path = \"/h\" }\n",
-        &["served twice", "a server has no path", "doesn't begin with that", "`health` is not supported yet"],
+         [upstreams.b]\nat = [\"/a\"]\nservers = [\"http://h:1/x\"]\nstrip = \"/c\"\n",
+        &["served twice", "a server has no path", "doesn't begin with that"],
     );
     let half = "[upstreams.a]\nat = [\"/calling-two\"]\nservers = [\"http://h:1\"]\nstrip = \"/calling\"\n";
     mistakes(half, &["doesn't begin with that"]);
+}
+
+#[test]
+fn how_servers_are_looked_after_is_said_exactly() {
+    let with =
+        |more: &str| format!("[upstreams.a]\nat = [\"/a\"]\nservers = [\"http://127.0.0.1:1\"]\n{more}\n");
+    mistakes(&with("balance = \"round-rubin\""), &["did you mean `round-robin`?"]);
+    mistakes(&with("health = {}"), &["`path` is missing"]);
+    mistakes(&with("health = { path = \"health\" }"), &["not a plain path"]);
+    mistakes(&with("health = { path = \"/a/../b\" }"), &["not a plain path"]);
+    mistakes(&with("health = { path = \"/h\", every = \"1s\", timeout = \"2s\" }"), &["at most 1s"]);
+    mistakes(
+        &with("health = { path = \"/h\", expect = 101, healthy = 0 }"),
+        &["from 200 to 599", "between 1 and 100"],
+    );
+    mistakes(&with("limits = { in-flight = 0, pendnig = 5 }"), &["between 1 and", "did you mean `pending`?"]);
+    mistakes(&with("retries = 11"), &["between 0 and 10"]);
+    let many: Vec<_> = (1..=65).map(|port| format!("http://127.0.0.1:{port}")).collect();
+    mistakes(&format!("[upstreams.a]\nat = [\"/a\"]\nservers = {many:?}\n"), &["at most 64 servers"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::diagnostic::{Diagnostic, Span, code};
 use super::super::raw::{Entry, Fields, Node, Raw, Table};
 use super::read::{Reader, is_empty_list};
-use super::{Credential, CredentialSource, Place, UpstreamConfig, units, upstream_tls};
+use super::{Credential, CredentialSource, Place, UpstreamConfig, robust, units, upstream_tls};
 
 /// A place that an upstream has taken, and where it says so.
 pub(super) type Taken = (Place, Span);
@@ -28,6 +28,9 @@ pub(super) fn upstream(
             reader.mistake(node.span, message);
         }
     }
+    if let Some(node) = servers_node.filter(|_| servers.len() > UpstreamConfig::SERVERS_MAX) {
+        reader.mistake(node.span, &format!("at most {} servers", UpstreamConfig::SERVERS_MAX));
+    }
     let protocol = upstream_tls::protocol(reader, fields.take("protocol"), &servers);
     let tls = fields.entry("tls").and_then(|entry| upstream_tls::tls(reader, entry, &servers));
     let strip = strip(reader, fields.take("strip"), &at);
@@ -37,13 +40,9 @@ pub(super) fn upstream(
         reader.duration(fields.take("connect-timeout"), UpstreamConfig::CONNECT_TIMEOUT, minute);
     let read_timeout = reader.duration(fields.take("read-timeout"), UpstreamConfig::READ_TIMEOUT, day);
     let total_timeout = reader.duration(fields.take("total-timeout"), UpstreamConfig::TOTAL_TIMEOUT, day);
-    reader.unsupported(&mut fields, "health", "a server that can't be reached is passed over all the same");
-    fields.finish(reader.diagnostics);
     let name = Arc::from(entry.key.as_str());
-    UpstreamConfig {
-        name,
+    let config = UpstreamConfig {
         at,
-        servers,
         protocol,
         tls,
         strip,
@@ -51,7 +50,11 @@ pub(super) fn upstream(
         connect_timeout,
         read_timeout,
         total_timeout,
-    }
+        ..UpstreamConfig::new(name, servers)
+    };
+    let config = robust::robust(reader, &mut fields, config);
+    fields.finish(reader.diagnostics);
+    config
 }
 
 /// Where a secret is, never what it is.

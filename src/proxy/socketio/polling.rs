@@ -17,7 +17,7 @@ use super::watch::{Ended, supervise};
 use crate::authorize::{Opening, Permit};
 use crate::headers::Origin;
 use crate::proxy::answering::Received;
-use crate::proxy::forward::{Outbound, clean, make_ready, reject};
+use crate::proxy::forward::{Outbound, clean, make_ready, reject, tenant};
 use crate::proxy::record::Recorder;
 use crate::proxy::transform::Passing;
 use crate::proxy::upgrade::Asking;
@@ -25,7 +25,7 @@ use crate::rejection::Rejection;
 use crate::request::Malformed;
 use crate::socket::engine::{self, Open, Packet};
 use crate::socket::handshake::Fault;
-use crate::upstream::{Answer, BodyLimits, Failure, Measure, Obstacle, Outgoing};
+use crate::upstream::{Answer, BodyLimits, Failure, Measure, Outgoing};
 
 /// What a server answers to a body of packets.
 const OK: &str = "ok";
@@ -44,11 +44,10 @@ pub(super) async fn begin(
 ) -> Result<Response<Passing>, Rejection> {
     let standing = Standing::new(&outbound, Some(opening), recorder)?;
     let place = Place::take(asking, standing.app(), outbound.origin.client)?;
+    let tenant = tenant(asking.upstream, &permit);
     let request = ready(permit, (outbound.parts, outbound.origin), Outgoing::Empty, recorder)?;
-    let metrics = asking.client.plane.metrics();
-    let missed = |why: Obstacle| metrics.upstream_connect_failed(asking.upstream.name(), why.as_str());
     recorder.asked(asking.upstream.name());
-    let (response, server) = asking.upstream.send_and_tell(request, missed).await.map_err(reject)?;
+    let (response, server) = asking.upstream.send_and_tell(request, tenant).await.map_err(reject)?;
     recorder.upstream_answered();
     let response = clean(response)?;
     if response.status() != StatusCode::OK {
@@ -124,11 +123,10 @@ pub(super) async fn take(
 /// Asks the application for what there is. It is asked once at a time, and not asked again because the client was
 /// answered by the gateway: it takes a request that breaks off for the end of the session.
 fn ask(asking: Asking<'_>, session: &Arc<Session>, request: Request<Outgoing>) {
-    let (plane, upstream) = (asking.client.plane.clone(), asking.upstream.clone());
+    let upstream = asking.upstream.clone();
     let waiting = session.clone();
     let task = tokio::spawn(async move {
-        let missed = |why: Obstacle| plane.metrics().upstream_connect_failed(upstream.name(), why.as_str());
-        let sent = upstream.send_to(&waiting.server, waiting.patience, request, missed).await;
+        let sent = upstream.send_to(&waiting.server, waiting.patience, request).await;
         waiting.answered(sent.map_err(reject).and_then(clean));
     });
     session.asked(Waiting(task));
@@ -187,10 +185,8 @@ pub(super) async fn give(
     }
     let is_close = kept.ends_with(CLOSE) && engine::split(&kept).last() == Some(CLOSE);
     let request = ready(permit, (parts, origin), Outgoing::Whole(kept.into()), recorder)?;
-    let metrics = plane.metrics();
-    let missed = |why: Obstacle| metrics.upstream_connect_failed(asking.upstream.name(), why.as_str());
     recorder.asked(asking.upstream.name());
-    let sent = asking.upstream.send_to(&session.server, session.patience, request, missed).await;
+    let sent = asking.upstream.send_to(&session.server, session.patience, request).await;
     recorder.upstream_answered();
     let response = sent.map_err(reject).and_then(clean)?;
     if is_close || response.status() != StatusCode::OK {

@@ -7,9 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gatewarden::lookup::{LookUps, Question};
-use gatewarden::plumbing::{
-    Credential, CredentialSource, Limits, Protocol, Scheme, ServerAddress, UpstreamConfig,
-};
+use gatewarden::plumbing::{Credential, CredentialSource, Limits, Scheme, ServerAddress, UpstreamConfig};
 use gatewarden::policy::lookup::{Forget, LookUpKey, LookedUp, NoAnswer};
 use gatewarden::telemetry::{Metrics, Mode};
 use gatewarden::upstream::Upstreams;
@@ -33,17 +31,13 @@ impl Asker {
         let credential = Credential::new(CredentialSource::Env("NOT_READ".into()));
         credential.hold("s3cret").unwrap();
         let host = app.address.ip().to_string();
+        let server = ServerAddress { scheme: Scheme::Http, host, port: app.address.port() };
         let config = UpstreamConfig {
-            name: "connect".into(),
-            at: Vec::new(),
-            servers: vec![ServerAddress { scheme: Scheme::Http, host, port: app.address.port() }],
-            protocol: Protocol::default(),
-            tls: None,
-            strip: None,
             credential: Some(credential.clone()),
             connect_timeout: PATIENCE,
             read_timeout: PATIENCE,
             total_timeout: PATIENCE,
+            ..UpstreamConfig::new("connect".into(), vec![server])
         };
         let metrics = Arc::new(Metrics::new(Mode::Run).unwrap());
         Self {

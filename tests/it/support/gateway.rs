@@ -3,18 +3,21 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use gatewarden::config::{Carried, FileKind, SourceFile, Sources, compile};
+use gatewarden::control::health;
 use gatewarden::ledger::Ledger;
-use gatewarden::plumbing::{GatewayConfig, Limits, Scheme, TlsConfig};
+use gatewarden::plumbing::{GatewayConfig, Limits, Scheme, TlsConfig, UpstreamConfig};
 use gatewarden::proxy::{Plane, Running, Server};
 use gatewarden::request::Timestamp;
 use gatewarden::snapshot::{Live, Snapshot};
 use gatewarden::telemetry::{Metrics, Mode};
 use gatewarden::token::KeySet;
 use gatewarden::token::signer::Signer;
+use gatewarden::upstream::system_resolver;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use super::{Client, PATIENCE, Response, eventually};
 
@@ -33,6 +36,7 @@ pub(crate) struct Setup {
     workers: usize,
     leeway: u64,
     socket: Option<String>,
+    is_tended: bool,
 }
 
 impl Setup {
@@ -70,6 +74,17 @@ impl Setup {
                 upstream.read_timeout = timeout;
             }
         })
+    }
+
+    /// What every upstream's table says besides.
+    pub(crate) fn upstreams_as(self, set: impl Fn(&mut UpstreamConfig) + 'static) -> Self {
+        self.change(move |config| config.upstreams.iter_mut().for_each(set))
+    }
+
+    /// Has the servers looked after, as the running program does.
+    pub(crate) fn tended(mut self) -> Self {
+        self.is_tended = true;
+        self
     }
 
     pub(crate) fn over_tls(self) -> Self {
@@ -200,10 +215,26 @@ impl Setup {
         let metrics = Arc::new(Metrics::new(Mode::Run).unwrap());
         let ledger = Arc::<Ledger>::default();
         let plane = Plane::new(live.clone(), metrics.clone(), ledger.clone());
+        let tended = self.is_tended.then(|| tend(plane.clone()));
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let running = server.start(&plane, self.workers, self.drain).unwrap();
-        Gateway { address: running.address(), running: Some(running), live, metrics, ledger, keys }
+        Gateway {
+            address: running.address(),
+            running: Some(running),
+            live,
+            plane,
+            _tended: tended,
+            metrics,
+            ledger,
+            keys,
+        }
     }
+}
+
+fn tend(plane: Arc<Plane>) -> Runtime {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.spawn(health::tend(plane, system_resolver));
+    runtime
 }
 
 fn now() -> Timestamp {
@@ -215,6 +246,8 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     running: Option<Running>,
     live: Arc<Live>,
+    plane: Arc<Plane>,
+    _tended: Option<Runtime>,
     metrics: Arc<Metrics>,
     pub(crate) ledger: Arc<Ledger>,
     keys: Signer,
@@ -233,6 +266,7 @@ impl Gateway {
             workers: 1,
             leeway: 30,
             socket: None,
+            is_tended: false,
         }
     }
 
@@ -295,7 +329,10 @@ impl Gateway {
     #[track_caller]
     pub(crate) fn counts(&self, metric: &str, parts: &[&str]) {
         let is_it = |line: &str| line.starts_with(metric) && parts.iter().all(|part| line.contains(part));
-        let holds = || self.metrics.render().lines().any(is_it);
+        let holds = || {
+            self.metrics.show_upstreams(&self.plane.current_upstreams(), Instant::now());
+            self.metrics.render().lines().any(is_it)
+        };
         eventually(&format!("{metric} with {parts:?}"), holds);
     }
 }
