@@ -12,10 +12,10 @@
 //! One reading of the request, or 400. Route: host, path, then method, or 404, or 405. Identify: the token is judged by
 //! the issuer that it names, or 401. Acting tenant: the first source that is present decides, and the rules prove it, or
 //! 403. Decide: permission bits of the caller's roles AND the operation's mask, then what is required, then the conditions
-//! of the few grants that have some, or 403. What nobody knows yet (what the app says, what the body says, whether there is a
-//! seat) is a question, answered outside, and only if nothing refuses without it; no answer is 503. Permit: a value that only
-//! the decision makes, and that forwarding needs; what the allow carries along rides on it. Outcome: one record, written when
-//! the last byte is gone. An event of a socket is judged like a request.
+//! of the few grants that have some, or 403. What nobody knows yet (what the app says, what the body says, whether there is
+//! room within a rate, whether there is a seat) is a question, answered outside, and only if nothing refuses without it; no
+//! answer is 503, no room 429. Permit: a value that only the decision makes, and that forwarding needs; what the allow carries
+//! along rides on it. Outcome: one record, written when the last byte is gone. An event of a socket is judged like a request.
 //!
 //! # Map
 //! Modules in their one order: a module uses only what stands above it.
@@ -32,6 +32,7 @@
 //! | [`fact`] | the typed values that conditions compare, and where they come from |
 //! | [`token`] | bytes → proof: signatures, keys, time and audience claims; what was proven is remembered |
 //! | [`seat`] | licence seats: people in a month and at the same time, and what follows when there are too few |
+//! | [`budget`] | rates: how many requests may come at once, and over time |
 //! | [`tenant`] | tenants and organisations, their ids and settings |
 //! | [`identity`] | verified token → principal, by kind of issuer |
 //! | [`route`] | host + path + method → operation |
@@ -46,7 +47,7 @@
 //! | [`outcome`] | what happened to one request, written once |
 //! | [`config`] | text → snapshot, with every mistake reported at its place |
 //!
-//! Effects: [`upstream`] (connections to the applications), [`ledger`] (what is remembered across requests: who has a seat),
+//! Effects: [`upstream`] (connections to the applications), [`ledger`] (what is remembered across requests: who has a seat, who came how often),
 //! [`telemetry`] (metrics, log), [`lookup`] (what is asked of an application itself).
 //!
 //! Planes: [`proxy`] carries requests; [`control`] changes what they meet (reload, keys, operators' endpoints); [`cli`] holds
@@ -81,13 +82,14 @@
 //! - Every request ends in exactly one outcome, also one whose client left (`forwarding::lives`).
 //! - Where a tenant refuses people without a seat, no more hold one than there are; a refusal spends none, and a clock that is
 //!   put back frees none (`seat`).
+//! - No more requests pass than a rate says, whatever the clock does; a refusal spends nothing, and nobody gets a new count by
+//!   making many come (`budget`, `ledger`, `limits`).
 //! - No limit is optional, and no buffer grows without a bound (`forwarding::bodies`, `config::gateway`).
 //! - Unknown keys, and what this version can't enforce, are errors (`policy::mistakes`).
 //!
 //! # Absent, on purpose
 //! No forbid rules and no order between rules. No mode that lets a request pass because something failed. No expression
-//! language: conditions are three words, so that they can be analysed exactly. Rate limits and CORS are
-//! not here yet; a file that needs them is refused.
+//! language: conditions are three words, so that they can be analysed exactly.
 
 pub mod request;
 pub mod zone;
@@ -97,6 +99,7 @@ pub mod socket;
 pub mod fact;
 pub mod token;
 pub mod seat;
+pub mod budget;
 pub mod tenant;
 pub mod identity;
 pub mod route;

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 
+use crate::budget::Kind;
 use crate::request::Malformed;
 use crate::socket::handshake::Fault;
 use crate::token::TokenError;
@@ -47,6 +48,13 @@ pub enum Rejection {
     FieldNotPermitted,
     /// Every licence seat is taken.
     NoSeat,
+    /// A rate that the rules set is used up.
+    RateLimited {
+        /// Whom it holds for.
+        kind: Kind,
+        /// Seconds until there is room again.
+        wait_s: u32,
+    },
     /// Not how a socket is opened or used.
     Socket(Fault),
     /// The body is longer than the limit.
@@ -138,6 +146,7 @@ impl Rejection {
                 StatusCode::UNAUTHORIZED
             }
             Self::Tenant(_) | Self::Denied | Self::FieldNotPermitted | Self::NoSeat => StatusCode::FORBIDDEN,
+            Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::UnsupportedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -164,6 +173,7 @@ impl Rejection {
             Self::UnsupportedBody => "unsupported-body",
             Self::FieldNotPermitted => "field-not-permitted",
             Self::NoSeat => "no-licence-seat",
+            Self::RateLimited { .. } => "rate-limited",
             Self::Socket(_) => "bad-socket",
             Self::BodyTooLarge => "body-too-large",
             Self::ClientTooSlow => "request-timeout",
@@ -195,6 +205,7 @@ impl Rejection {
             Self::Tenant(TenantError::Unknown) => "tenant-unknown",
             Self::Tenant(TenantError::NotProven) => "tenant-not-proven",
             Self::CredentialMissing => "token-missing",
+            Self::RateLimited { kind, .. } => kind.reason(),
             other => other.code(),
         }
     }
@@ -217,6 +228,7 @@ impl Rejection {
             Self::UnsupportedBody => "the request body must be JSON, not compressed".into(),
             Self::FieldNotPermitted => "the request body has a field that may not be set here".into(),
             Self::NoSeat => "every licence seat is taken".into(),
+            Self::RateLimited { .. } => "too many requests; try again later".into(),
             Self::Socket(fault) => fault.to_string(),
             Self::BodyTooLarge => "the request body is too large".into(),
             Self::ClientTooSlow => "the request took too long to arrive".into(),
@@ -270,8 +282,9 @@ impl Rejection {
     /// Seconds after which trying again makes sense, where it does.
     #[must_use]
     pub fn retry_after_s(&self) -> Option<u32> {
-        match self.status() {
-            StatusCode::SERVICE_UNAVAILABLE => Some(1),
+        match (self, self.status()) {
+            (Self::RateLimited { wait_s, .. }, _) => Some(*wait_s),
+            (_, StatusCode::SERVICE_UNAVAILABLE) => Some(1),
             _ => None,
         }
     }

@@ -39,6 +39,10 @@ pub struct Snapshot {
     pub apps: Box<[App]>,
     /// Where requests lead.
     pub routes: RouteTable<OperationRef>,
+    /// The apps, by index, that have a rate for addresses.
+    pub address_limited: Box<[usize]>,
+    /// The apps, by index, that say what pages of other origins may do.
+    pub cross_origin: Box<[usize]>,
 }
 
 impl Snapshot {

@@ -1,6 +1,7 @@
 //! What compiled rules mean: who may reach an operation under which conditions, as tables and lists. It reads
 //! snapshots and prints nothing; `cli` does.
 
+pub mod beside;
 pub mod carried;
 pub mod guard;
 pub mod matrix;

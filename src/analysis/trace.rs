@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{carried, guard, nearest};
+use super::{beside, carried, guard, nearest};
 use crate::authorize::{Evidence, Judged};
 use crate::fact::Value;
 use crate::identity::Principal;
@@ -46,6 +46,7 @@ pub fn steps(snapshot: &Snapshot, request: &RequestView<'_>, evidence: &Evidence
     let Some(judged) = &evidence.judged else { return Vec::new() };
     let Some((app, operation)) = snapshot.operation(judged.operation) else { return Vec::new() };
     let mut steps = vec![route(app, operation)];
+    steps.extend(beside::of_app(app, operation));
     let (Some(caller), Some(_)) = (&evidence.caller, &judged.tenant) else { return steps };
     let Ok(principal) = Principal::identify(caller.clone(), |id| snapshot.directory.knows(id)) else {
         return steps;
@@ -58,6 +59,7 @@ pub fn steps(snapshot: &Snapshot, request: &RequestView<'_>, evidence: &Evidence
     steps.push(tenant(app, judged, &facts));
     steps.extend(requirements(app, operation, judged, &facts));
     steps.extend(grant(app, operation, judged, &facts));
+    steps.extend(beside::of_caller(app, operation, judged, &facts));
     steps
 }
 

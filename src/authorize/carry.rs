@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::case::{Case, Heard, Held};
 use super::evidence::{Effect, Evidence, Verdict};
 use super::permit::{Permit, Target};
+use crate::budget::{BudgetClaim, Budgeted};
 use crate::policy::lookup::Forget;
 use crate::policy::obligation::{SeatRule, has_only};
-use crate::policy::{self, Facts, Granted, Missed, Needs, PermissionId, RoleSet, Truth};
+use crate::policy::{self, Facts, Granted, Known, Missed, Needs, PermissionId, RoleSet, Stage, Truth};
 use crate::rejection::Rejection;
-use crate::seat::{PersonId, SeatClaim, Seated};
+use crate::seat::{SeatClaim, Seated};
 use crate::tenant::Tenant;
 
 impl Case<'_> {
@@ -31,7 +32,8 @@ impl Case<'_> {
         let (supplied, query) = self.supplied(facts, heard.named)?;
         let edits = self.edits(roles, facts);
         let audited = self.audited(facts);
-        let claim = self.seat(heard, roles, granted, facts);
+        let seat = self.seat(heard, roles, granted, facts);
+        let budget = self.budget(heard, roles, granted);
         let (wanted, _) = facts.trail.take();
         let body = self.operation.obligations.body_only.is_some() && facts.known.body.is_none();
         let needs = wanted.and(to_inject).and(Needs { body, ..Needs::default() });
@@ -47,13 +49,11 @@ impl Case<'_> {
             evidence.refused(if unanswered { "unanswered" } else { "inject-unknown" }, audited);
             return Err(if unanswered { Rejection::Unanswered } else { Rejection::Denied }.into());
         };
-        match (claim, facts.known.seated(self.at.app)) {
-            (Some(claim), None) => return Err(Held::Seat(Box::new(claim))),
-            (Some(_), Some(Seated::Refused(_))) => {
-                evidence.refused("no-seat", audited);
-                return Err(Rejection::NoSeat.into());
+        if let Err(held) = self.last(seat, budget, facts.known) {
+            if let Held::Refused(rejection) = &held {
+                evidence.refused(reason_of_last(rejection), audited);
             }
-            _ => {}
+            return Err(held);
         }
         let mut permit = self.permit(Target { narrowed: &narrowed, more: query, narrows })?;
         permit.identity = Some(self.identity(heard.principal, heard.tenant, roles, granted));
@@ -67,6 +67,32 @@ impl Case<'_> {
         evidence.verdict = Some(Verdict { effect: Effect::Allow, reason: "granted" });
         (evidence.narrowed, evidence.audited) = (narrowed, audited);
         Ok(permit)
+    }
+
+    /// What is asked for last: room within the rates, and a seat.
+    fn last(
+        &self,
+        seat: Option<SeatClaim>,
+        budget: Option<Box<BudgetClaim>>,
+        known: &Known,
+    ) -> Result<(), Held> {
+        let app = self.at.app;
+        let seat = seat.map(Box::new);
+        match (budget, known.budgeted(app, Stage::Permission)) {
+            (Some(claim), None) => {
+                let seat = seat.filter(|_| known.seated(app).is_none());
+                return Err(Held::Budget(claim, seat));
+            }
+            (Some(_), Some(Budgeted::Over { kind, wait_s })) => {
+                return Err(Rejection::RateLimited { kind, wait_s }.into());
+            }
+            _ => {}
+        }
+        match (seat, known.seated(app)) {
+            (Some(claim), None) => Err(Held::Seat(claim)),
+            (Some(_), Some(Seated::Refused(_))) => Err(Rejection::NoSeat.into()),
+            _ => Ok(()),
+        }
     }
 
     /// The permit of a request without a principal.
@@ -110,12 +136,10 @@ impl Case<'_> {
         if is_spared(permission) || self.operation.permissions().any(|own| is_spared(own) && is_held(own)) {
             return None;
         }
-        let token = heard.principal.token();
-        let organisation = token.claims().get("tid").and_then(serde_json::Value::as_str).unwrap_or_default();
         Some(SeatClaim {
             tenant: heard.tenant.name.clone(),
             app: self.app.name.clone(),
-            person: PersonId::of(token.issuer(), organisation, heard.principal.subject()),
+            person: self.person(heard),
             at: self.now,
             seats: heard.tenant.seats(),
             zone: heard.tenant.zone().clone(),
@@ -137,5 +161,13 @@ impl Case<'_> {
             Some(Forget { app: self.app.name.clone(), tenant: tenant.name.clone(), namespace })
         };
         own.filter_map(forget).collect()
+    }
+}
+
+/// The word for what was asked for last, and wasn't there.
+fn reason_of_last(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::RateLimited { kind, .. } => kind.reason(),
+        _ => "no-seat",
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::evidence::{Effect, Evidence, Verdict};
 use super::permit::Permit;
 use super::{Question, Shown};
+use crate::budget::BudgetClaim;
 use crate::fact::{Source, Value};
 use crate::identity::{Principal, PrincipalError};
 use crate::policy::socket::TokenSource;
@@ -42,6 +43,7 @@ pub(super) enum Held {
     Refused(Rejection),
     Needs(Needs),
     Seat(Box<SeatClaim>),
+    Budget(Box<BudgetClaim>, Option<Box<SeatClaim>>),
 }
 
 impl<R: Into<Rejection>> From<R> for Held {
@@ -61,6 +63,10 @@ pub(super) struct Heard<'f, 'r> {
 
 impl<'q> Case<'q> {
     pub(super) fn judge(&self, shown: &Shown, known: &mut Known, evidence: &mut Evidence) -> Step {
+        if let Some(rejection) = self.turned_away(known) {
+            evidence.rule = self.rate(&rejection);
+            return Step::Refuse(rejection);
+        }
         let token = match (shown, &self.operation.access) {
             // A bad token is refused on a public operation too: whoever sends one is told.
             (Shown::Refused(refused), _) => {
@@ -83,6 +89,9 @@ impl<'q> Case<'q> {
                 Ok(step) => return step,
                 Err(Held::Refused(rejection)) => return Step::Refuse(rejection),
                 Err(Held::Seat(claim)) => return Step::Ask(vec![Question::Seat { app: self.at.app, claim }]),
+                Err(Held::Budget(claim, seat)) => {
+                    return Step::Ask(vec![Question::Budget { app: self.at.app, claim, seat }]);
+                }
                 Err(Held::Needs(_)) => known.take(settled),
             }
         }
@@ -166,7 +175,10 @@ impl<'q> Case<'q> {
                 Err(Rejection::Unanswered.into())
             }
         };
-        evidence.rule = self.place(decision);
+        evidence.rule = match &permit {
+            Err(Held::Refused(rejection @ Rejection::RateLimited { .. })) => self.rate(rejection),
+            _ => self.place(decision),
+        };
         let Some(judged) = &mut evidence.judged else { return Err(Rejection::Internal.into()) };
         judged.tenant = Some(heard.tenant.clone());
         judged.roles = roles;

@@ -11,6 +11,8 @@ mod case;
 mod evidence;
 mod needs;
 mod permit;
+mod preflight;
+mod rates;
 mod shared;
 
 use std::borrow::Cow;
@@ -21,9 +23,10 @@ pub use self::carried::{Opening, Upgrade};
 pub use self::evidence::{Effect, Evidence, Judged, Verdict};
 pub use self::needs::LookUpQuestion;
 pub use self::permit::{AssertedIdentity, Permit};
+pub use self::preflight::Preflight;
 pub use crate::policy::TokenHandling;
 
-use self::ask::Course;
+use self::ask::{Course, Occasion};
 use self::case::{Case, Step};
 use crate::policy::Known;
 use crate::policy::socket::TokenSource;
@@ -53,29 +56,42 @@ pub fn authorize(
     credential: Credential<'_>,
     now: Timestamp,
 ) -> Ruling {
-    let shown = match credential {
+    let questions = rates::at_arrival(snapshot, request);
+    if !questions.is_empty() {
+        return Ruling::Ask(Pending::arrive(snapshot, questions, credential, now));
+    }
+    identify(snapshot, request, credential, Course::of_request(Shown::Nothing, now))
+}
+
+fn identify(
+    snapshot: &Arc<Snapshot>,
+    request: &RequestView<'_>,
+    credential: Credential<'_>,
+    mut course: Course,
+) -> Ruling {
+    course.shown = match credential {
         Credential::Absent => match socket_token(snapshot, request) {
             Ok(None) => Shown::Nothing,
-            Ok(Some(token)) => return by_token(snapshot, request, token.as_bytes(), now),
+            Ok(Some(token)) => return by_token(snapshot, request, token.as_bytes(), course),
             Err(malformed) => return Ruling::Refuse(Rejection::Malformed(malformed), Evidence::default()),
         },
         Credential::Foreign => Shown::Refused(TokenError::Malformed.into()),
-        Credential::Bearer(token) => return by_token(snapshot, request, token, now),
+        Credential::Bearer(token) => return by_token(snapshot, request, token, course),
     };
-    judge(snapshot, request, Course::of_request(shown, now)).ruling(snapshot)
+    conclude(snapshot, request, course)
 }
 
-fn by_token(snapshot: &Arc<Snapshot>, request: &RequestView<'_>, token: &[u8], now: Timestamp) -> Ruling {
-    let course = match snapshot.verifier.cached(token, now) {
-        Some(known) => Course::of_request(Shown::of(known), now),
+fn by_token(snapshot: &Arc<Snapshot>, request: &RequestView<'_>, token: &[u8], mut course: Course) -> Ruling {
+    match snapshot.verifier.cached(token, course.now) {
+        Some(known) => course.shown = Shown::of(known),
         None => match token68(token) {
             Err(malformed) => return Ruling::Refuse(Rejection::Malformed(malformed), Evidence::default()),
             // Where nothing is, no token is worth a signature check.
-            Ok(_) if leads_nowhere(snapshot, request) => Course::of_request(Shown::Nothing, now),
-            Ok(token) => return Ruling::Ask(Pending::verify(snapshot, token, now)),
+            Ok(_) if leads_nowhere(snapshot, request) => {}
+            Ok(token) => return Ruling::Ask(Pending::verify(snapshot, token, course)),
         },
-    };
-    judge(snapshot, request, course).ruling(snapshot)
+    }
+    conclude(snapshot, request, course)
 }
 
 /// Rules on one event of an open socket, as the caller who opened it. The request is the one that opened it.
@@ -92,17 +108,21 @@ pub fn event(
     };
     let at = OperationRef { app: event.app, operation: *operation };
     let known = Known::of_body(event.payload.clone());
-    judge(snapshot, opening, Course::of_event(at, caller.clone(), known, now)).ruling(snapshot)
+    conclude(snapshot, opening, Course::of_event(at, caller.clone(), known, now))
 }
 
-/// Rules again on the request that opened a socket, by the rules of now and for the caller whose token was verified then.
+/// Rules again on the request that opened a socket, by the rules of now and for the caller whose token was verified then,
+/// if that is known. It is no request more, so no rate counts it.
 pub fn reopen(
     snapshot: &Arc<Snapshot>,
     opening: &RequestView<'_>,
-    caller: &Arc<VerifiedToken>,
+    caller: Option<&Arc<VerifiedToken>>,
     now: Timestamp,
 ) -> Ruling {
-    judge(snapshot, opening, Course::of_request(Shown::Verified(caller.clone()), now)).ruling(snapshot)
+    match caller {
+        Some(caller) => conclude(snapshot, opening, Course::again(Shown::Verified(caller.clone()), now)),
+        None => identify(snapshot, opening, Credential::Absent, Course::again(Shown::Nothing, now)),
+    }
 }
 
 /// An event that a client sends on a socket.
@@ -205,14 +225,21 @@ impl Judgement {
     fn refuse(rejection: Rejection) -> Self {
         Self::Refuse(rejection, Evidence::default())
     }
+}
 
-    fn ruling(self, snapshot: &Arc<Snapshot>) -> Ruling {
-        match self {
-            Self::Permit(permit, evidence) => Ruling::Permit(permit, evidence),
-            Self::Refuse(rejection, evidence) => Ruling::Refuse(rejection, evidence),
-            Self::Ask(questions, course, evidence) => {
-                Ruling::Ask(Pending::of(snapshot.clone(), questions, course, evidence))
-            }
+/// Judges as far as is known.
+fn conclude(snapshot: &Arc<Snapshot>, request: &RequestView<'_>, mut course: Course) -> Ruling {
+    loop {
+        match judge(snapshot, request, course) {
+            Judgement::Permit(permit, evidence) => return Ruling::Permit(permit, evidence),
+            Judgement::Refuse(rejection, evidence) => return Ruling::Refuse(rejection, evidence),
+            Judgement::Ask(questions, open, evidence) => match (open.occasion, questions.as_slice()) {
+                (Occasion::Again, [question @ Question::Budget { .. }]) => {
+                    course = open;
+                    course.suppose_nothing(question);
+                }
+                _ => return Ruling::Ask(Pending::of(snapshot.clone(), questions, open, evidence)),
+            },
         }
     }
 }
@@ -263,8 +290,7 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, mut course: Course) -> 
                     refusal = Some((rejection, evidence));
                 }
             }
-            // A seat is asked for last and alone: where one is taken, the request is permitted.
-            Step::Ask(questions) if questions.iter().any(|own| matches!(own, Question::Seat { .. })) => {
+            Step::Ask(questions) if questions.iter().any(Question::is_last) => {
                 asking = Some((questions, evidence));
                 break;
             }
@@ -287,6 +313,7 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, mut course: Course) -> 
 /// How far a request came before it was refused.
 fn distance(rejection: &Rejection) -> u8 {
     match rejection {
+        Rejection::RateLimited { .. } => 4,
         Rejection::Denied
         | Rejection::StepUp(_)
         | Rejection::Unanswered

@@ -8,6 +8,7 @@ use super::Exit;
 use super::can::{hint, unstated, who_could};
 use super::hypothesis::{Hypothesis, Stated};
 use super::load::{Files, print, tell};
+use crate::analysis::beside;
 use crate::analysis::carried;
 use crate::analysis::trace::{self, Step};
 use crate::authorize::{Evidence, Ruling};
@@ -93,6 +94,9 @@ impl Explained {
         };
         let mut steps = trace::steps(snapshot, view, &evidence);
         steps.extend(permit.iter().flat_map(|permit| carried::carried(snapshot, permit, &evidence)));
+        if let Some(Rejection::MethodNotAllowed { .. }) = rejection {
+            steps.extend(beside::beforehand(snapshot, view));
+        }
         let reason = evidence.verdict.map(|verdict| verdict.reason);
         let refused = rejection.as_ref().map(Rejection::reason);
         Self {

@@ -9,6 +9,7 @@ use super::raw::{self, Table};
 use super::rules::{self, Context};
 use super::{FileKind, Sources, gateway, tenants};
 use crate::plumbing::{GatewayConfig, IssuerConfig};
+use crate::policy::App;
 use crate::request::Timestamp;
 use crate::snapshot::Snapshot;
 use crate::token::{Algorithm, CacheLimits, DevTokens, Issuer, KeyCell, Verifier};
@@ -106,19 +107,29 @@ pub fn compile(sources: &Sources, carried: Carried<'_>) -> Result<Compiled, Diag
     diagnostics.sort();
     match verifier {
         Ok(verifier) if diagnostics.errors() == 0 => {
+            let apps: Box<[App]> = linked.into_iter().collect();
             let snapshot = Snapshot {
+                address_limited: which(&apps, |app| {
+                    app.limits.as_ref().is_some_and(|limits| limits.address.is_some())
+                }),
+                cross_origin: which(&apps, |app| app.cors.is_some()),
                 revision: carried.previous.map_or(1, |previous| previous.revision + 1),
                 hash: sources.hash.as_str().into(),
                 gateway: config,
                 verifier,
                 directory,
-                apps: linked.into_iter().collect(),
+                apps,
                 routes,
             };
             Ok(Compiled { snapshot, remarks: diagnostics })
         }
         _ => Err(diagnostics),
     }
+}
+
+/// The apps that say something, by index.
+fn which(apps: &[App], says: fn(&App) -> bool) -> Box<[usize]> {
+    apps.iter().enumerate().filter(|(_, app)| says(app)).map(|(index, _)| index).collect()
 }
 
 /// The day that it is, anywhere.

@@ -48,6 +48,10 @@ pub mod code {
     pub const LOOK_UP: Code = Code("GW1009");
     /// A socket that can't be opened, or an event that can't be sent on it.
     pub const SOCKET: Code = Code("GW1010");
+    /// A rate that can't be read.
+    pub const RATE: Code = Code("GW1011");
+    /// An origin, or another word about pages of other origins, that can't be meant so.
+    pub const CORS: Code = Code("GW1012");
     /// A condition that isn't declared.
     pub const UNKNOWN_CONDITION: Code = Code("GW2001");
     /// A resource that isn't declared.

@@ -224,6 +224,8 @@ fn metrics(admin: &Admin) -> Response<Full<Bytes>> {
     admin.metrics.show_keys(&(admin.keys)());
     admin.metrics.show_upstreams(&(admin.upstreams)(), Instant::now());
     admin.metrics.show_seats(&admin.ledger.seatings(Timestamp(now_s())), admin.ledger.failures());
+    let buckets = admin.ledger.buckets();
+    admin.metrics.show_buckets(buckets.len(), buckets.shared());
     let mut response = text(StatusCode::OK, admin.metrics.render());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
     response

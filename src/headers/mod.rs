@@ -5,6 +5,7 @@
 //! servers can't tell from a hyphen) never pass. Message lengths are never copied: each side frames its own.
 //! What the gateway asserts about the caller is added elsewhere, after the decision.
 
+pub mod cors;
 mod origin;
 mod trailers;
 

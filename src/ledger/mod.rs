@@ -1,9 +1,10 @@
-//! What is remembered across requests: who has a seat.
+//! What is remembered across requests: who has a seat, and who has come how often.
 //!
 //! The books are in memory, behind [`Ledger`], which is all that the rest of the program knows of; [`Keeper`] writes them
 //! to a file and reads them again after a restart. Gateways that share a file know of each other's people after some
 //! seconds; others each give every seat once. How seats are counted is `seat`'s business.
 
+mod buckets;
 mod file;
 mod keeper;
 #[cfg(test)]
@@ -12,10 +13,13 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
+pub use buckets::Buckets;
 pub use file::{Unread, read};
 pub use keeper::Keeper;
 
+use crate::budget::{BudgetClaim, Budgeted};
 use crate::request::Timestamp;
 use crate::seat::{Book, Current, SeatClaim, Seated, Seating, Which};
 
@@ -26,6 +30,7 @@ const BOOKS_MAX: usize = 100_000;
 #[derive(Debug, Default)]
 pub struct Ledger {
     books: RwLock<Books>,
+    buckets: Buckets,
     dirty: AtomicBool,
     failures: AtomicU64,
 }
@@ -65,6 +70,27 @@ impl Ledger {
             Some(book) => self.noting(&book, |book| book.take(claim)),
             None => claim.seats.over.seated(Which::Named),
         }
+    }
+
+    /// What rates have left.
+    #[must_use]
+    pub fn buckets(&self) -> &Buckets {
+        &self.buckets
+    }
+
+    /// Takes what a request costs, and then the seat that it needs: where there is none, it cost nothing.
+    pub fn admit(
+        &self,
+        claim: &BudgetClaim,
+        seat: Option<&SeatClaim>,
+        now: Instant,
+    ) -> (Budgeted, Option<Seated>) {
+        let budgeted = self.buckets.spend(claim, now);
+        let seated = seat.filter(|_| budgeted == Budgeted::Within).map(|seat| self.take(seat));
+        if let Some(Seated::Refused(_)) = seated {
+            self.buckets.refund(claim);
+        }
+        (budgeted, seated)
     }
 
     /// What all books say at `now`, by tenant and app.

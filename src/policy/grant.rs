@@ -9,6 +9,8 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::condition::Named;
+use super::cors::Cors;
+use super::limit::Limits;
 use super::obligation::{Filter, Inject, LookUp, Mask, Narrow, SeatRule};
 use super::socket::SocketRules;
 use crate::fact::{Fact, Source};
@@ -265,6 +267,10 @@ pub struct App {
     pub look_ups: Box<[LookUp]>,
     /// Headers whose values are facts'.
     pub injects: Box<[Inject]>,
+    /// Its rates, if it has any.
+    pub limits: Option<Box<Limits>>,
+    /// What pages of other origins may do, if it says so.
+    pub cors: Option<Arc<Cors>>,
     /// Its socket, if it has one.
     pub socket: Option<Arc<SocketRules>>,
     /// Its operations.

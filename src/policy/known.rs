@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::lookup::LookedUp;
+use crate::budget::Budgeted;
 use crate::seat::Seated;
 
 /// Most look-ups that one app may declare.
@@ -21,6 +22,16 @@ pub struct Known {
     /// The request's body, or an event's first argument, once it was read. `null` if there was none.
     pub body: Option<Arc<Json>>,
     seated: Vec<(usize, Seated)>,
+    budgeted: Vec<(usize, Stage, Budgeted)>,
+}
+
+/// When tokens of a rate are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Before anything is known of who asks.
+    Arrival,
+    /// Last, when nothing else stands against it.
+    Permission,
 }
 
 impl Known {
@@ -46,6 +57,18 @@ impl Known {
     /// Notes what became of a claim.
     pub fn seat(&mut self, app: usize, seated: Seated) {
         self.seated.push((app, seated));
+    }
+
+    /// Whether there was a token for the request in an app, once one was asked for.
+    #[must_use]
+    pub fn budgeted(&self, app: usize, stage: Stage) -> Option<Budgeted> {
+        let mut found = self.budgeted.iter();
+        found.find(|(own, at, _)| (*own, *at) == (app, stage)).map(|(.., budgeted)| *budgeted)
+    }
+
+    /// Notes what became of a claim on a rate.
+    pub fn budget(&mut self, app: usize, stage: Stage, budgeted: Budgeted) {
+        self.budgeted.push((app, stage, budgeted));
     }
 
     /// Takes over what was settled elsewhere.

@@ -2,10 +2,12 @@
 //! found before a decision is asked for.
 
 pub mod condition;
+pub mod cors;
 mod decide;
 mod facts;
 mod grant;
 mod known;
+pub mod limit;
 pub mod lookup;
 pub mod obligation;
 pub mod socket;
@@ -19,7 +21,7 @@ pub use grant::{
     Access, App, Grant, Obligations, Operation, Permission, PermissionId, Requirement, Role, RoleClaims,
     StepUp, TenantRule,
 };
-pub use known::{Known, LOOK_UPS_MAX, Missed, Needs, Trail};
+pub use known::{Known, LOOK_UPS_MAX, Missed, Needs, Stage, Trail};
 
 /// What becomes of the caller's own token towards the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Answers the questions of a ruling, until there is none left: tokens are checked, bodies read, apps asked, seats taken.
+//! Answers the questions of a ruling, until there is none left: tokens are checked, bodies read, apps asked, seats and
+//! tokens of rates taken.
 //! What the answers mean is for the ruling to say.
 
 use std::time::{Instant, SystemTime};
@@ -73,12 +74,25 @@ impl Answering<'_> {
         let now = Instant::now();
         let known = |question: &Question| match question {
             Question::LookUp(own) => Some(looked_up(own, self.plane.lookups().cached(&own.key, now)?)),
-            Question::Seat { app, claim } => {
-                Some(Answer::Seated { app: *app, seated: self.plane.ledger().take(claim) })
-            }
-            Question::Verify { .. } | Question::Body => None,
+            other => self.taken(other, now),
         };
         pending.questions().iter().map(known).collect()
+    }
+
+    /// What the ledger answers: seats and tokens of rates. Each of these questions is put alone, or with its like.
+    fn taken(self, question: &Question, now: Instant) -> Option<Answer> {
+        let ledger = self.plane.ledger();
+        match question {
+            Question::Seat { app, claim } => Some(Answer::Seated { app: *app, seated: ledger.take(claim) }),
+            Question::Arrival { app, claim } => {
+                Some(Answer::Arrived { app: *app, budgeted: ledger.buckets().arrive(claim, now) })
+            }
+            Question::Budget { app, claim, seat } => {
+                let (budgeted, seated) = ledger.admit(claim, seat.as_deref(), now);
+                Some(Answer::Budgeted { app: *app, budgeted, seated })
+            }
+            Question::Verify { .. } | Question::Body | Question::LookUp(_) => None,
+        }
     }
 
     async fn answers(
@@ -93,9 +107,7 @@ impl Answering<'_> {
                 Question::Verify { token } => answers.push(self.verify(pending, token).await?),
                 Question::Body => answers.push(read(body.as_deref_mut()).await?),
                 Question::LookUp(own) => asked.push(self.ask(own)),
-                Question::Seat { app, claim } => {
-                    answers.push(Answer::Seated { app: *app, seated: self.plane.ledger().take(claim) });
-                }
+                other => answers.extend(self.taken(other, Instant::now())),
             }
         }
         answers.extend(join_all(asked).await);

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use super::answering::{Answering, Readable, Received, now};
 use super::body::Body;
 use super::connection::Client;
+use super::crossing::{self, Crossing};
 use super::dialect::{Dialect, refused_call};
 use super::forward::{Outbound, forward};
 use super::record::Recorder;
@@ -41,14 +42,19 @@ pub(super) async fn handle(
     let mut recorder = Recorder::new(slot, request.method());
     recorder.judged_by(snapshot.revision);
     let dev_tokens = snapshot.verifier.dev_tokens();
+    let crossing = Crossing::of(&snapshot, &request);
     let dialect = Dialect::of(&request);
     let result = unwinding(pin!(serve(&client, snapshot, (request, dialect), &mut recorder))).await;
     let taking = client.waiting.as_ref().map(|waiting| Taking::new(waiting.clone()));
+    let judged = crossing.as_ref().and_then(|_| recorder.evidence().judged.as_ref()).map(|own| own.operation);
     let mut response = match result {
         Ok(response) => respond::passed(response, recorder, taking),
         Err(rejection) if dialect == Dialect::Grpc => refused_call(&rejection, recorder, taking),
         Err(rejection) => respond::refused(&rejection, recorder, taking),
     };
+    if let Some(crossing) = crossing {
+        crossing.mark(judged, response.headers_mut());
+    }
     if dev_tokens == DevTokens::Accepted {
         response.headers_mut().insert(MODE, HeaderValue::from_static("dev"));
     }
@@ -90,6 +96,9 @@ async fn serve(
             headers: &parts.headers,
             client: origin.client,
         };
+        if let Some(answer) = crossing::beforehand(&snapshot, &view, recorder) {
+            return Ok(answer);
+        }
         let credential = Credential::read(view.headers)?;
         let ruling = authorize(&snapshot, &view, credential, now());
         let answering = Answering { plane: &client.plane, upstreams: &upstreams };

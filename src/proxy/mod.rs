@@ -6,6 +6,7 @@
 mod answering;
 mod body;
 mod connection;
+mod crossing;
 mod dialect;
 mod forward;
 mod handle;

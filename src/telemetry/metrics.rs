@@ -53,6 +53,9 @@ pub struct Metrics {
     jwks_failures: Family<IntCounter>,
     sockets: Family<IntGauge>,
     connections: IntGauge,
+    preflights: Family<IntCounter>,
+    buckets: IntGauge,
+    buckets_shared: IntCounter,
     limit_hits: Family<IntCounter>,
     handshake_failures: Family<IntCounter>,
     certificate_end: Family<IntGauge>,
@@ -165,6 +168,9 @@ impl Metrics {
             jwks_failures: made.family(JWKS_FAILURES)?,
             sockets: made.family(SOCKETS)?,
             connections: made.gauge(CONNECTIONS)?,
+            preflights: made.family(PREFLIGHTS)?,
+            buckets: made.gauge(BUCKETS)?,
+            buckets_shared: made.counter(BUCKETS_SHARED)?,
             limit_hits: made.family(LIMIT_HITS)?,
             handshake_failures: made.family(HANDSHAKE_FAILURES)?,
             certificate_end: made.family(CERTIFICATE_END)?,
@@ -262,6 +268,12 @@ impl Metrics {
         count(&self.panics, &[]);
     }
 
+    /// A browser asked an app beforehand what a page may send; `result` is from a closed set.
+    pub fn preflight(&self, app: &str, result: &'static str) {
+        let app = self.labels.apps.value(Some(app), super::labels::NONE);
+        count(&self.preflights, &[app.as_str(), result]);
+    }
+
     /// A request in flight, for as long as the result lives.
     pub fn request(&self) -> Counted {
         self.in_flight.inc();
@@ -333,6 +345,12 @@ impl Metrics {
         self.seats.show(seatings, failures);
     }
 
+    /// How many buckets of rates there are, as of a scrape, and how often one was shared.
+    pub fn show_buckets(&self, buckets: usize, shared: u64) {
+        self.buckets.set(i64::try_from(buckets).unwrap_or(i64::MAX));
+        self.buckets_shared.inc_by(shared.saturating_sub(self.buckets_shared.get()));
+    }
+
     /// Everything in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
@@ -373,6 +391,12 @@ impl Maker<'_> {
         let gauge = IntGauge::with_opts(Opts::new(spec.name, spec.help))?;
         self.register(gauge.clone())?;
         Ok(gauge)
+    }
+
+    fn counter(&self, spec: Spec) -> Result<IntCounter, MetricsError> {
+        let counter = IntCounter::new(spec.name, spec.help)?;
+        self.register(counter.clone())?;
+        Ok(counter)
     }
 
     fn histogram(&self, spec: Spec) -> Result<Histogram, MetricsError> {

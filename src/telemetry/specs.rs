@@ -142,5 +142,20 @@ pub(super) const PANICS: Spec = spec(
     "Faults of the gateway's own; each ended one request or task. The log says where.",
     &[],
 );
+pub(super) const BUCKETS: Spec = spec(
+    "gatewarden_rate_buckets",
+    "Addresses, tenants and people whose requests are being counted against a rate.",
+    &[],
+);
+pub(super) const BUCKETS_SHARED: Spec = spec(
+    "gatewarden_rate_buckets_shared_total",
+    "Requests counted against one rate with others', for want of room for a count of their own.",
+    &[],
+);
+pub(super) const PREFLIGHTS: Spec = spec(
+    "gatewarden_preflights_total",
+    "Times that a browser asked beforehand what a page of another origin may send.",
+    &["app", "result"],
+);
 pub(super) const IN_FLIGHT: Spec =
     spec("gatewarden_requests_in_flight", "Requests that have not ended.", &[]);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::super::lines::Lines;
 use super::super::raw::{Entry, Fields, Node, Raw, Text};
+use super::limits::LimitsDraft;
 use super::{Context, Draft};
 use crate::fact::{Fact, Source, Type};
 use crate::plumbing::{IssuerConfig, Place};
@@ -58,6 +59,8 @@ pub(super) fn read<'n>(
         organisations: HashSet::new(),
         mentioned: HashMap::new(),
         look_ups: Vec::new(),
+        limits: LimitsDraft::default(),
+        cors: None,
         socket: None,
         injects: Vec::new(),
         untils: BTreeMap::new(),

@@ -335,12 +335,6 @@ fn finish(
             place: draft.place(own.span),
         });
     }
-    let mut role_claims = RoleClaims::default();
-    for (index, role) in draft.roles.iter().enumerate() {
-        for claim in &role.claims {
-            role_claims.entry(claim.clone()).or_default().push(index);
-        }
-    }
     let tenant = match draft.tenant.clone()? {
         TenantRule::Constant(tenant) => TenantRule::Constant(context.directory.named(&tenant.name)?.clone()),
         rule @ TenantRule::From { .. } => rule,
@@ -371,9 +365,11 @@ fn finish(
         permissions: draft.permissions.clone().into(),
         anyone: draft.roles.iter().position(|role| *role.name == *super::roles::ANYONE),
         roles: draft.roles.clone().into(),
-        role_claims,
+        role_claims: role_claims(draft),
         look_ups: look_ups?.into(),
         injects: draft.injects.clone().into(),
+        limits: super::limits::finish(draft),
+        cors: draft.cors.clone(),
         socket: draft.socket.as_ref().map(|own| Arc::new(own.rules.clone())),
         events: events(&operations),
         operations: operations.into(),
@@ -383,6 +379,16 @@ fn finish(
     };
     app.required_everywhere = guard::required_everywhere(&app).into();
     Some(app)
+}
+
+fn role_claims(draft: &Draft<'_>) -> RoleClaims {
+    let mut meant = RoleClaims::default();
+    for (index, role) in draft.roles.iter().enumerate() {
+        for claim in &role.claims {
+            meant.entry(claim.clone()).or_default().push(index);
+        }
+    }
+    meant
 }
 
 fn events(operations: &[Operation]) -> HashMap<Box<str>, usize, foldhash::fast::RandomState> {

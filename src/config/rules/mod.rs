@@ -2,13 +2,15 @@
 //! its tables gets its meaning, and where what could be misread, or would widen when cut off, is refused.
 //!
 //! `header` reads the guards, `facts` and `lookups` what can be known, `requirements` what must hold, `obligations` and
-//! `narrow` what an allow carries along, `socket` what opens one, `conditions` the tests, `resources` what is protected, `roles` who is granted what;
+//! `narrow` what an allow carries along, `limits` how often, `cors` from which pages, `socket` what opens one, `conditions` the tests, `resources` what is protected, `roles` who is granted what;
 //! `link` puts the apps together, `expect` holds a compiled app against its own `[expect]` and `[never]`.
 
 mod conditions;
+mod cors;
 mod expect;
 mod facts;
 mod header;
+mod limits;
 mod link;
 mod lookups;
 mod narrow;
@@ -30,6 +32,7 @@ use super::lines::Lines;
 use super::raw::{Entry, Fields, Table, Text};
 use crate::fact::{Fact, Source, Type};
 use crate::plumbing::{IssuerConfig, Place, UpstreamConfig};
+use crate::policy::cors::Cors;
 use crate::policy::obligation::Inject;
 use crate::policy::{
     Named, Obligations, Permission, PermissionId, Requirement, Role, TenantRule, TokenHandling,
@@ -72,6 +75,8 @@ pub(super) struct Draft<'n> {
     /// Where facts that declare themselves are read first.
     mentioned: HashMap<usize, Span>,
     look_ups: Vec<lookups::LookUpDraft>,
+    limits: limits::LimitsDraft,
+    cors: Option<Arc<Cors>>,
     socket: Option<socket::SocketDraft>,
     injects: Vec<Inject>,
     untils: BTreeMap<jiff::civil::Date, usize>,
@@ -175,11 +180,8 @@ pub(super) fn read<'n>(
     check_order(table, diagnostics);
     let mut fields = Fields::new(table);
     let mut draft = header::read(file, &mut fields, lines, context, diagnostics)?;
-    for key in ["limit", "cors"] {
-        if let Some(entry) = fields.entry(key) {
-            not_supported(entry, diagnostics);
-        }
-    }
+    limits::read(&mut draft, fields.entry("limit"), diagnostics);
+    cors::read(&mut draft, fields.entry("cors"), diagnostics);
     facts::read(&mut draft, fields.entry("facts"), diagnostics);
     facts::roles_fact(&mut draft, &mut fields, file, diagnostics);
     conditions::when(&mut draft, fields.entry("when"), diagnostics);
@@ -200,6 +202,7 @@ pub(super) fn read<'n>(
     requirements::apply(&mut draft, diagnostics);
     obligations::check(&draft, &carried, diagnostics);
     socket::check(&draft, diagnostics);
+    limits::check(&draft, diagnostics);
     roles::reading(&draft, reading, diagnostics);
     facts::check_parameters(&draft, file, diagnostics);
     Some(draft)
@@ -313,15 +316,6 @@ fn join(base: &str, path: &str) -> String {
         (base, "/") => base.to_owned(),
         (base, path) => format!("{base}{path}"),
     }
-}
-
-fn not_supported(entry: &Entry, diagnostics: &mut Diagnostics) {
-    let message = format!("`{}` is not supported yet", entry.key);
-    diagnostics.push(
-        Diagnostic::error(code::NOT_SUPPORTED, message)
-            .at(entry.span, "this version can't enforce it")
-            .help("leave it out, with every grant that would be too wide without it"),
-    );
 }
 
 /// Truncation may only remove access, so whatever guards stands before whatever grants.

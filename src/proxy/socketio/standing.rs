@@ -185,10 +185,7 @@ impl Standing {
         let (snapshot, path) = (plane.load(), CanonicalPath::parse(&self.head.path)?);
         let written = plane.lookups().written(&self.app);
         let view = self.head.view(&path)?;
-        let ruling = match self.caller() {
-            Some(caller) => authorize::reopen(&snapshot, &view, &caller, now()),
-            None => authorize::authorize(&snapshot, &view, Credential::Absent, now()),
-        };
+        let ruling = authorize::reopen(&snapshot, &view, self.caller().as_ref(), now());
         let settled = settled(plane, &snapshot, &view, ruling).await;
         self.revision.store(snapshot.revision, Ordering::Relaxed);
         self.written.store(written, Ordering::Relaxed);

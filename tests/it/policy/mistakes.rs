@@ -1,5 +1,6 @@
 //! Seeded mistakes in the shipped files: each is found at its exact token, with the suggestion where one is near.
 
+mod beside;
 mod grammar;
 mod small;
 
@@ -165,7 +166,14 @@ const SEEDED: &[(&str, &str, &str, &str, &[&str])] = &[
         "home",
         &["GW3008", "more than one `=`"],
     ),
-    ("rules/calling.toml", "[never]", "[limit]\n[never]", "limit", &["GW1006", "not supported yet"]),
+    ("rules/calling.toml", "[never]", "[limit]\n[never]", "limit", &["GW1011", "limits nothing"]),
+    (
+        "rules/calling.toml",
+        "[never]",
+        "[limit]\nrole.'Customer Uzers' = \"10/s\"\n[never]",
+        "Customer Uzers",
+        &["GW2005", "did you mean `Customer Users`?"],
+    ),
     (
         "gateway.toml",
         "audience   = [\"cim\"]",

@@ -1,13 +1,15 @@
 //! A rule file that is cut off anywhere grants no more than the whole one.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use gatewarden::analysis::guard;
+use gatewarden::budget::Limit;
 use gatewarden::config::{Carried, Sources, compile};
 use gatewarden::policy::{Access, App, Operation};
 use gatewarden::snapshot::Snapshot;
 
-use super::{compiled, shipped};
+use super::{GATEWAY, compiled, file, shipped};
 
 /// Everything that a set of files lets anyone do: who, what, and under which conditions in words.
 fn grants(snapshot: &Snapshot) -> HashSet<String> {
@@ -58,9 +60,16 @@ fn carried(app: &App, operation: &Operation) -> String {
     let filters: Vec<_> = own.filters.iter().map(|own| (&own.items, written(app, own.keep))).collect();
     let narrows: Vec<_> =
         own.narrows.iter().map(|own| (written(app, own.condition), &own.query, &own.pass)).collect();
+    let rates = app.limits.as_ref().map(|own| {
+        let rate = |limit: &Arc<Limit>| limit.rate.to_string();
+        let roles: Vec<_> =
+            own.roles.iter().map(|(role, limit)| (&app.roles[*role].name, rate(limit))).collect();
+        (own.address.as_ref().map(rate), own.tenant.as_ref().map(rate), roles)
+    });
+    let pages = app.cors.as_ref().map(|own| (&own.origins, own.credentials, &own.headers, &own.expose));
     let socket = app.socket.as_ref().map(|own| (&own.token, &own.auth));
     format!(
-        "{seats:?} {forgets:?} {injects:?} {masks:?} {filters:?} {narrows:?} {:?} {socket:?}",
+        "{seats:?} {forgets:?} {injects:?} {masks:?} {filters:?} {narrows:?} {:?} {socket:?} {rates:?} {pages:?}",
         own.body_only
     )
 }
@@ -117,8 +126,43 @@ fn every_end_at_which_a_text_is_toml_is_found() {
 /// shows; of the others only those that say something new need compiling.
 #[test]
 fn every_prefix_of_every_shipped_file_grants_no_more_than_the_whole() {
-    let whole = shipped();
-    let allowed = grants(&compiled(&whole));
+    let (tried, distinct, loaded) = cut_everywhere(&shipped());
+    println!("{tried} prefixes, {distinct} distinct ones are TOML, {loaded} load");
+    assert!(loaded > 20, "too few prefixes load for the test to say anything: {loaded}");
+}
+
+/// What no shipped file says.
+#[test]
+fn every_prefix_of_a_file_with_rates_and_origins_grants_no_more_either() {
+    let rules = "app = \"shop\"\nbase = \"/shop\"\nissuer = \"keycloak\"\nroles = \"token.roles\"\ntenant = \"acme\"\n\
+        public = [\"GET /open\"]\n[facts.token]\nroles = \"set\"\n[limit]\naddress = \"20/s burst 40\"\ntenant = \"100/s\"\n\
+        role.clerk = \"5/s\"\n[cors]\ncredentials = true\nexpose = [\"x-total\"]\norigins = [\"https://desk.example\"]\n\
+        [resource.orders]\nview = [\"GET /orders\"]\nmanage = [\"POST /orders\"]\n[role.clerk]\nview = [\"orders\"]\n\
+        [role.boss]\nview = [\"*\"]\nmanage = [\"*\"]\n";
+    let tenants = "[tenant.acme]\nids = [\"acme\"]\napps = [\"shop\"]\n";
+    let files = vec![
+        file("gateway.toml", GATEWAY),
+        file("rules/shop.toml", rules),
+        file("rules/tenants.toml", tenants),
+    ];
+    let (_, _, loaded) = cut_everywhere(&Sources { files, hash: String::new() });
+    assert!(loaded > 3, "too few prefixes load for the test to say anything: {loaded}");
+    for guard in ["[limit]\ntenant = \"1/s\"\n", "[cors]\norigins = [\"https://desk.example\"]\n"] {
+        let late = format!("{}{guard}", rules.replace("[limit]", "[audit]").replace("[cors]", "[audit]"));
+        let files = vec![
+            file("gateway.toml", GATEWAY),
+            file("rules/shop.toml", &late),
+            file("rules/tenants.toml", tenants),
+        ];
+        let sources = Sources { files, hash: String::new() };
+        let told = super::rendered(&compile(&sources, Carried::nothing()).unwrap_err(), &sources);
+        assert!(told.contains("GW1005"), "{guard} after the last grant:\n{told}");
+    }
+}
+
+/// Cuts each file at every end, and holds what loads against the whole.
+fn cut_everywhere(whole: &Sources) -> (usize, usize, usize) {
+    let allowed = grants(&compiled(whole));
     let (mut tried, mut distinct, mut loaded) = (0, 0, 0);
     for index in 1..whole.files.len() {
         let text = &whole.files[index].text;
@@ -144,8 +188,7 @@ fn every_prefix_of_every_shipped_file_grants_no_more_than_the_whole() {
             assert!(more.is_empty(), "{} cut at byte {end} grants more:\n{more:#?}", whole.files[index].path);
         }
     }
-    println!("{tried} prefixes, {distinct} distinct ones are TOML, {loaded} load");
-    assert!(loaded > 20, "too few prefixes load for the test to say anything: {loaded}");
+    (tried, distinct, loaded)
 }
 
 #[test]

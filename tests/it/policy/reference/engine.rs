@@ -190,6 +190,7 @@ fn answer(
             asked.seats += 1;
             Answer::Seated { app: *app, seated: seat(judge.ask) }
         }
+        Question::Arrival { .. } | Question::Budget { .. } => panic!("no file has a rate"),
     }
 }
 
