@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::connection::{Connection, Own};
+use super::connection::{Connection, Own, Past};
 use super::dial::dial as reach;
 use super::line::Line;
 use super::tap::Tap;
@@ -217,7 +217,7 @@ where
             (sender, tokio::spawn(async move { drop(connection.with_upgrades().await) }), None)
         }
     };
-    Ok(Dialed::Own(Own { sender, task, mark, written, peer, until }))
+    Ok(Dialed::Own(Own { sender, task, past: Box::new(Past { mark, written, peer, until }) }))
 }
 
 async fn share<S>(link: &Link, server: &Server, stream: S, made: Made) -> Result<Dialed, Obstacle>

@@ -31,6 +31,14 @@ pub(super) enum Connection {
 pub(super) struct Own {
     pub(super) sender: http1::SendRequest<Outgoing>,
     pub(super) task: JoinHandle<()>,
+    /// Apart from it, so that an answer that holds it is small to move.
+    pub(super) past: Box<Past>,
+}
+
+/// What is remembered of a connection.
+#[derive(Debug)]
+pub(super) struct Past {
+    /// What it was opened by.
     pub(super) mark: Mark,
     /// The request that went out last on it.
     pub(super) written: Option<Arc<Written>>,
@@ -43,7 +51,7 @@ pub(super) struct Own {
 impl Own {
     /// The request that went out last, if it may be sent again.
     fn again(&self) -> Option<Box<Request<Outgoing>>> {
-        self.written.as_ref()?.request().map(Box::new)
+        self.past.written.as_ref()?.request().map(Box::new)
     }
 }
 
@@ -58,7 +66,7 @@ impl Connection {
     pub(super) async fn send(&mut self, request: Request<Outgoing>) -> Result<Response<Source>, Lost> {
         match self {
             Self::Own(own) => {
-                if let Some(written) = &own.written {
+                if let Some(written) = &own.past.written {
                     written.begin(is_safe(&request));
                 }
                 match own.sender.try_send_request(request).await {
@@ -86,7 +94,7 @@ impl Connection {
 
     /// Whether a request that it lost can be had again without having been copied.
     pub(super) fn remembers(&self) -> bool {
-        matches!(self, Self::Own(Own { written: Some(_), .. }))
+        matches!(self, Self::Own(own) if own.past.written.is_some())
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn take(server: &Server, link: &Link) -> Option<Connection> {
     }
     IDLE.with_borrow_mut(|idle| {
         let stack = idle.get_mut(&server.id)?;
-        let is_fit = |idle: &Idle| idle.connection.mark == mark && idle.connection.sender.is_ready();
+        let is_fit = |idle: &Idle| idle.connection.past.mark == mark && idle.connection.sender.is_ready();
         let position = stack.iter().rposition(is_fit)?;
         Some(Connection::Own(stack.remove(position).connection))
     })
@@ -56,7 +56,10 @@ pub(super) fn take(server: &Server, link: &Link) -> Option<Connection> {
 /// where the server no longer is.
 pub(super) fn give(server: &Server, connection: Own, most: usize) {
     let since = Instant::now();
-    if connection.sender.is_closed() || since >= connection.until || !server.names.has(&connection.peer) {
+    if connection.sender.is_closed()
+        || since >= connection.past.until
+        || !server.names.has(&connection.past.peer)
+    {
         return;
     }
     IDLE.with_borrow_mut(|idle| {
@@ -88,7 +91,7 @@ pub fn sweep(timeout: Duration, now: Instant) {
     IDLE.with_borrow_mut(|idle| {
         idle.retain(|_, stack| {
             stack.retain(|idle| {
-                let is_old = now >= idle.connection.until;
+                let is_old = now >= idle.connection.past.until;
                 let has_waited = now.saturating_duration_since(idle.since) >= timeout;
                 !(idle.connection.sender.is_closed() || is_old || has_waited)
             });
