@@ -398,6 +398,8 @@ pub enum Source {
     Tenant(Box<str>),
     /// The client's address.
     ClientIp,
+    /// What the client's certificate says.
+    ClientCertificate(Certified),
     /// When the request came.
     ClientTime,
     /// The day of the tenant's week when the request came.
@@ -417,6 +419,15 @@ pub enum Source {
         /// Where in the answer.
         at: Pointer,
     },
+}
+
+/// What a client's certificate says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Certified {
+    /// Whom it names.
+    Subject,
+    /// Which one it is.
+    Thumbprint,
 }
 
 impl Source {

@@ -339,6 +339,17 @@ pub struct RequestView<'r> {
     pub headers: &'r HeaderMap,
     /// The client: the socket's peer, or what a trusted proxy says of it.
     pub client: IpAddr,
+    /// The certificate that the client presented, if it did and one was asked for.
+    pub certificate: Option<&'r ClientCertificate>,
+}
+
+/// A certificate that a client presented and that an authority of the operator's choice has signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Whom it names, as RFC 4514 writes it; none where that can't be written.
+    pub subject: Option<Box<str>>,
+    /// SHA-256 of the certificate in base64url, as `x5t#S256` writes it (RFC 8705 §3.1).
+    pub thumbprint: Option<Box<str>>,
 }
 
 /// Reads the host from the request's authority and `Host` header, which must agree.

@@ -260,6 +260,12 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, mut course: Course) -> 
             Match::Nothing => return Judgement::refuse(Rejection::NoRoute),
         },
     };
+    if let Shown::Verified(token) = &course.shown
+        && !token.fits(request.certificate)
+    {
+        let issuer = Some(token.issuer().clone());
+        course.shown = Shown::Refused(Refused { issuer, error: TokenError::NotBound });
+    }
     // Apps that share a route are asked in turn, the first to allow decides, and the refusal that came furthest is
     // the one that is told.
     let mut refusal: Option<(Rejection, Evidence)> = None;

@@ -12,11 +12,11 @@ use super::Exit;
 use crate::authorize::{Ruling, Supposed, suppose};
 use crate::config::Diagnostic;
 use crate::config::diagnostic::{Span, code};
-use crate::fact::{Fact, Source, Type};
+use crate::fact::{Certified, Fact, Source, Type};
 use crate::json::Pointer;
 use crate::policy::lookup::LookedUp;
 use crate::policy::{App, Known, Operand, TenantRule};
-use crate::request::{CanonicalPath, Host, Query, RequestView, Timestamp};
+use crate::request::{CanonicalPath, ClientCertificate, Host, Query, RequestView, Timestamp};
 use crate::route::{Match, Verb};
 use crate::snapshot::{OperationRef, Snapshot};
 use crate::token::{IssuerKind, VerifiedToken};
@@ -65,6 +65,7 @@ pub(super) struct Hypothesis {
     host: Host,
     headers: HeaderMap,
     client: IpAddr,
+    certificate: Option<ClientCertificate>,
     caller: Option<Arc<VerifiedToken>>,
     answers: Answers,
     /// What was taken for granted because a tenant was named.
@@ -101,6 +102,7 @@ impl Hypothesis {
             host: Host::parse(host).map_err(|why| why.to_string())?,
             headers: HeaderMap::new(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            certificate: None,
             caller: None,
             answers: Answers { event, ..Answers::default() },
             assumed: Vec::new(),
@@ -169,6 +171,7 @@ impl Hypothesis {
             query: Query::parse(query).map_err(|why| why.to_string())?,
             headers: &self.headers,
             client: self.client,
+            certificate: self.certificate.as_ref(),
         };
         let ruling = suppose(snapshot, &view, self.caller.clone(), self.supposed());
         Ok(tell(&view, ruling))
@@ -252,6 +255,13 @@ impl Hypothesis {
             Source::Tenant(_) => return Err(format!("`{}` is said by tenants.toml", fact.name)),
             Source::ClientIp => {
                 self.client = value.parse().map_err(|_| format!("`{value}` is no address"))?
+            }
+            Source::ClientCertificate(part) => {
+                let own = self.certificate.get_or_insert_default();
+                match part {
+                    Certified::Subject => own.subject = Some(value.into()),
+                    Certified::Thumbprint => own.thumbprint = Some(value.into()),
+                }
             }
             Source::ClientTime => self.answers.now = moment(value)?,
             Source::ClientWeekday => return Err("the day of the week is said by client.time".to_owned()),

@@ -199,8 +199,17 @@ fn is_proxys_own(name: &str) -> bool {
         _ => {}
     }
     matches!(name, "forwarded" | "x-real-ip" | "client-ip" | "cf-connecting-ip")
+        || is_about_certificates(name)
         || name.ends_with("-client-ip")
         || name.contains('_')
+}
+
+/// Names under which proxies tell of the client's certificate (RFC 9440, and what was there before).
+fn is_about_certificates(name: &str) -> bool {
+    let bare = name.strip_prefix("x-").unwrap_or(name);
+    ["client-cert", "ssl-", "tls-client-", "amzn-mtls-", "arr-clientcert", "forwarded-tls-"]
+        .iter()
+        .any(|prefix| bare.starts_with(prefix))
 }
 
 /// Whether rules may set a header towards an app: none that frames or routes the message, says who calls, or is the

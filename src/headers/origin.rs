@@ -1,19 +1,21 @@
 //! Where a request came from: what the socket says, and what a proxy that is trusted to say it adds.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
 use super::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, one};
-use crate::request::Malformed;
+use crate::request::{ClientCertificate, Malformed};
 
 /// The socket's other end.
 #[derive(Clone, Debug)]
 pub struct Peer {
     address: IpAddr,
     text: HeaderValue,
+    certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Peer {
@@ -22,7 +24,13 @@ impl Peer {
     pub fn new(address: IpAddr) -> Self {
         let address = address.to_canonical();
         let text = HeaderValue::from_str(&address.to_string());
-        Self { address, text: text.unwrap_or(HeaderValue::from_static("unknown")) }
+        Self { address, text: text.unwrap_or(HeaderValue::from_static("unknown")), certificate: None }
+    }
+
+    /// The same, having presented this certificate.
+    #[must_use]
+    pub fn presenting(self, certificate: Option<Arc<ClientCertificate>>) -> Self {
+        Self { certificate, ..self }
     }
 
     /// The address.
@@ -37,6 +45,8 @@ impl Peer {
 pub struct Origin {
     /// The client: the peer, or what a trusted proxy says of it.
     pub client: IpAddr,
+    /// The certificate that the peer presented.
+    pub certificate: Option<Arc<ClientCertificate>>,
     forwarded_for: HeaderValue,
     proto: HeaderValue,
     host: Option<HeaderValue>,
@@ -53,6 +63,7 @@ impl Origin {
     ) -> Result<Self, Malformed> {
         let mut origin = Self {
             client: peer.address,
+            certificate: peer.certificate.clone(),
             forwarded_for: peer.text.clone(),
             proto: HeaderValue::from_static(scheme),
             host: headers.get(HOST).cloned(),

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ipnet::IpNet;
+
 use super::TlsConfig;
 
 /// Where requests arrive.
@@ -13,6 +15,8 @@ pub struct ListenConfig {
     pub workers: Option<usize>,
     /// `tls`: what is presented to callers; `None` is HTTP in the clear.
     pub tls: Option<TlsConfig>,
+    /// `proxy-protocol`: peers that begin with a header of the PROXY protocol, and must.
+    pub proxy_protocol: Vec<IpNet>,
 }
 
 /// Default of `[listen] address`: this machine alone, so that a first try is open to nobody else.

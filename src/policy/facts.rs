@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::known::{Known, Trail};
 use super::lookup::LookedUp;
 use super::obligation::Narrow;
-use crate::fact::{Default, Fact, Mark, Moment, Source, Type, Value};
+use crate::fact::{Certified, Default, Fact, Mark, Moment, Source, Type, Value};
 use crate::identity::Principal;
 use crate::json::Pointer;
 use crate::request::{RequestView, Timestamp, read_header};
@@ -79,6 +79,13 @@ impl<'r> Facts<'r> {
                 .and_then(|tenant| tenant.fact(name))
                 .map_or(Reading::Absent, |literal| Reading::Value(Value::of(literal))),
             Source::ClientIp => Reading::Value(Value::Ip(self.request.client)),
+            Source::ClientCertificate(part) => {
+                let said = self.request.certificate.and_then(|own| match part {
+                    Certified::Subject => own.subject.as_deref(),
+                    Certified::Thumbprint => own.thumbprint.as_deref(),
+                });
+                said.map_or(Reading::Absent, |text| Reading::Value(Value::Text(text.into())))
+            }
             Source::ClientTime => {
                 self.clock().map_or(Reading::Unreadable, |now| Reading::Value(Value::Time(now)))
             }

@@ -16,15 +16,19 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
+use super::ending;
 use super::handle::handle;
 use super::patience::{Clock, Times, watch};
 use super::plane::{Plane, Seat};
+use super::preamble::{self, Said};
 use super::server::Phase;
 use super::taking::Waiting;
 use super::tls::{self, ClientIo, Spoken};
 use crate::headers::Peer;
 use crate::plumbing::Limits;
+use crate::telemetry::Limit;
 
 /// What a client that speaks HTTP/2 without asking first begins with (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -58,6 +62,7 @@ pub(super) struct Client {
 /// A connection that was let in.
 pub(super) struct Arrival {
     pub(super) stream: TcpStream,
+    pub(super) opening: Opening,
     /// What it is presented, where TLS is spoken.
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) plane: Arc<Plane>,
@@ -67,21 +72,56 @@ pub(super) struct Arrival {
     pub(super) open: mpsc::Sender<()>,
 }
 
+/// What a connection begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// The caller's own bytes.
+    Direct,
+    /// A balancer's word about who the caller is.
+    Proxied,
+}
+
+/// Reads who is behind a balancer, and counts the connection as that one's.
+async fn introduced(mut arrival: Arrival, limits: &Limits) -> Option<Arrival> {
+    let metrics = arrival.plane.metrics();
+    match timeout(limits.head_timeout, preamble::read(&mut arrival.stream)).await {
+        Ok(Ok(Said::Socket)) => Some(arrival),
+        Ok(Ok(Said::Client(address))) => {
+            arrival.peer = Peer::new(address);
+            arrival.seat.becomes(&arrival.peer).then_some(arrival)
+        }
+        Ok(Err(_)) => {
+            metrics.proxy_protocol_refused();
+            None
+        }
+        Err(_) => {
+            metrics.limit_hit(Limit::HeadTimeout);
+            metrics.proxy_protocol_refused();
+            None
+        }
+    }
+}
+
 /// Serves a connection to its end.
 pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
-    let Arrival { stream, tls, plane, peer, seat, phase, open } = arrival;
+    let arrival = match arrival.opening {
+        Opening::Direct => Some(arrival),
+        Opening::Proxied => Box::pin(introduced(arrival, limits)).await,
+    };
+    let Some(arrival) = arrival else { return };
+    let Arrival { stream, tls, plane, peer, seat, phase, open, .. } = arrival;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let spoken = match tls {
-        None => in_the_clear(stream, limits, phase.clone()).await,
+        None => in_the_clear(stream, &plane, limits, phase.clone()).await,
         // Boxed: it is large, and soon over.
         Some(config) => Box::pin(tls::shake(&plane, stream, config, limits)).await,
     };
-    let Some(Spoken { io, protocol }) = spoken else { return };
+    let Some(Spoken { io, protocol, certificate }) = spoken else { return };
     let waiting = matches!(protocol, Protocol::Http2).then(Arc::<Waiting>::default);
     let served = AtomicU64::new(0);
     let client = Arc::new(Client {
         plane,
-        peer,
+        peer: peer.presenting(certificate),
         scheme,
         waiting: waiting.clone(),
         phase: phase.clone(),
@@ -92,7 +132,11 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
     let counted = client.clone();
     let most = limits.requests_per_connection;
     let service = service_fn(move |request| {
-        let is_last = client.served.fetch_add(1, Ordering::Relaxed) + 1 >= most;
+        let number = client.served.fetch_add(1, Ordering::Relaxed) + 1;
+        let is_last = number >= most;
+        if number == most {
+            client.plane.metrics().limit_hit(Limit::RequestsPerConnection);
+        }
         let (client, leaving) = (client.clone(), client.clone());
         async move {
             let mut response = handle(client, request).await?;
@@ -112,18 +156,21 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
     match protocol {
         Protocol::Http1 => {
             let told = unused(phase.clone(), clock.clone());
-            let connection = pin!(http1(limits, clock).serve_connection(io, service).with_upgrades());
-            drive(connection, http1::UpgradeableConnection::graceful_shutdown, is_used_up, phase, told).await;
+            let connection = pin!(http1(limits, clock.clone()).serve_connection(io, service).with_upgrades());
+            let leave = http1::UpgradeableConnection::graceful_shutdown;
+            let end = drive(connection, leave, is_used_up, phase, told).await;
+            ending::count(counted.plane.metrics(), end, || clock.had_begun());
         }
         Protocol::Http2 => {
             let connection = pin!(http2(limits).serve_connection(io, service));
             let driven =
                 drive(connection, http2::Connection::graceful_shutdown, is_used_up, phase, ready(()));
             let waiting = waiting.unwrap_or_default();
+            let metrics = counted.plane.metrics();
             tokio::select! {
                 biased;
-                () = driven => {}
-                () = waiting.stalled(limits.idle_timeout) => {}
+                end = driven => ending::count(metrics, end, || false),
+                () = waiting.stalled(limits.idle_timeout) => metrics.limit_hit(Limit::IdleTimeout),
             }
         }
     }
@@ -137,14 +184,22 @@ pub(super) enum Protocol {
 }
 
 /// Waits for a client that speaks without TLS to say what it speaks.
-async fn in_the_clear(stream: TcpStream, limits: &Limits, phase: watch::Receiver<Phase>) -> Option<Spoken> {
+async fn in_the_clear(
+    stream: TcpStream,
+    plane: &Plane,
+    limits: &Limits,
+    phase: watch::Receiver<Phase>,
+) -> Option<Spoken> {
     let protocol = tokio::select! {
         biased;
-        protocol = tokio::time::timeout(limits.head_timeout, read_protocol(&stream)) => protocol,
+        protocol = timeout(limits.head_timeout, read_protocol(&stream)) => protocol,
         () = silent(phase) => return None,
     };
+    if protocol.is_err() {
+        plane.metrics().limit_hit(Limit::HeadTimeout);
+    }
     let Ok(Ok(protocol)) = protocol else { return None };
-    Some(Spoken { io: ClientIo::Plain(stream), protocol })
+    Some(Spoken { io: ClientIo::Plain(stream), protocol, certificate: None })
 }
 
 /// Looks at the first bytes without taking them.
@@ -232,7 +287,7 @@ async fn drive<C: Future>(
     is_used_up: impl Fn() -> bool,
     mut phase: watch::Receiver<Phase>,
     told: impl Future<Output = ()>,
-) {
+) -> C::Output {
     let watched = phase.clone();
     let (mut changed, mut told) = (pin!(phase.changed()), pin!(told));
     let (mut is_told, mut is_watching) = (false, false);
@@ -249,9 +304,9 @@ async fn drive<C: Future>(
         if polled.is_pending() && !is_told && (is_used_up() || leaves(cx)) {
             is_told = true;
             leave(connection.as_mut());
-            return connection.as_mut().poll(cx).map(drop);
+            return connection.as_mut().poll(cx);
         }
-        polled.map(drop)
+        polled
     })
-    .await;
+    .await
 }

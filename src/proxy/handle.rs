@@ -95,6 +95,7 @@ async fn serve(
             query: Query::parse(parts.uri.query().unwrap_or_default())?,
             headers: &parts.headers,
             client: origin.client,
+            certificate: origin.certificate.as_deref(),
         };
         if let Some(answer) = crossing::beforehand(&snapshot, &view, recorder) {
             return Ok(answer);

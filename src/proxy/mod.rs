@@ -14,6 +14,8 @@ mod inbound;
 mod patience;
 mod plane;
 mod pulse;
+mod preamble;
+mod ending;
 mod reading;
 mod record;
 mod respond;

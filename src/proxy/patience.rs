@@ -79,6 +79,11 @@ impl Clock {
         self.0.is_between.load(Ordering::Relaxed).then_some(waiting.since)
     }
 
+    /// Whether the request that was waited for last had begun.
+    pub(super) fn had_begun(&self) -> bool {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).first_byte.is_some()
+    }
+
     /// hyper begins to wait for a request.
     fn begin(&self, deadline: Instant) {
         let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);

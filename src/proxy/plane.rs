@@ -167,23 +167,45 @@ impl Plane {
     pub(super) fn connect(self: &Arc<Self>, peer: &Peer, snapshot: &Snapshot) -> Option<Seat> {
         let limits = &snapshot.gateway.limits;
         let address = peer.address();
-        // Behind a trusted proxy there are many clients.
-        let is_proxy = snapshot.gateway.trusted_proxies.iter().any(|net| net.contains(&address));
-        let most = if is_proxy { limits.connections } else { limits.connections_per_client };
+        let most = most_of(address, snapshot);
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.total >= limits.connections {
             self.metrics.limit_hit(Limit::Connections);
             return None;
         }
-        let of_client = connections.per_client.entry(address).or_default();
-        if *of_client >= most {
+        if !connections.take(address, most) {
             self.metrics.limit_hit(Limit::ConnectionsPerClient);
             return None;
         }
-        *of_client += 1;
         connections.total += 1;
         drop(connections);
         Some(Seat { plane: self.clone(), address, _gauge: self.metrics.connection() })
+    }
+}
+
+/// How many connections an address may have.
+fn most_of(address: IpAddr, snapshot: &Snapshot) -> usize {
+    let (gateway, limits) = (&snapshot.gateway, &snapshot.gateway.limits);
+    let mut proxies = gateway.trusted_proxies.iter().chain(&gateway.listen.proxy_protocol);
+    // Behind a trusted proxy there are many clients.
+    if proxies.any(|net| net.contains(&address)) { limits.connections } else { limits.connections_per_client }
+}
+
+impl Connections {
+    fn take(&mut self, address: IpAddr, most: usize) -> bool {
+        let of_client = self.per_client.entry(address).or_default();
+        let has_room = *of_client < most;
+        *of_client += usize::from(has_room);
+        has_room
+    }
+
+    fn give_back(&mut self, address: IpAddr) {
+        if let Some(of_client) = self.per_client.get_mut(&address) {
+            *of_client = of_client.saturating_sub(1);
+            if *of_client == 0 {
+                self.per_client.remove(&address);
+            }
+        }
     }
 }
 
@@ -227,15 +249,27 @@ pub(super) struct Seat {
     _gauge: Counted,
 }
 
+impl Seat {
+    /// Counts the connection as this client's, unless that has too many: the socket's address was a balancer's.
+    pub(super) fn becomes(&mut self, peer: &Peer) -> bool {
+        let (plane, address) = (&self.plane, peer.address());
+        let most = most_of(address, &plane.load());
+        let mut connections = plane.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if !connections.take(address, most) {
+            plane.metrics.limit_hit(Limit::ConnectionsPerClient);
+            return false;
+        }
+        connections.give_back(self.address);
+        drop(connections);
+        self.address = address;
+        true
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut connections = self.plane.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.total = connections.total.saturating_sub(1);
-        if let Some(of_client) = connections.per_client.get_mut(&self.address) {
-            *of_client = of_client.saturating_sub(1);
-            if *of_client == 0 {
-                connections.per_client.remove(&self.address);
-            }
-        }
+        connections.give_back(self.address);
     }
 }

@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::connection::{self, Arrival};
+use super::connection::{self, Arrival, Opening};
 use super::plane::Plane;
 use super::pulse::Pulse;
 use crate::headers::Peer;
@@ -256,9 +256,12 @@ impl Worker {
         }
         // Not the snapshot itself: a connection may outlive many of them.
         let limits = snapshot.gateway.limits.clone();
+        let listen = &snapshot.gateway.listen;
+        let is_behind = listen.proxy_protocol.iter().any(|net| net.contains(&peer.address()));
+        let opening = if is_behind { Opening::Proxied } else { Opening::Direct };
         let tls = self.transport.now(&snapshot.gateway.listen);
         let (plane, phase) = (self.plane.clone(), self.phase.clone());
-        let arrival = Arrival { stream, tls, plane, peer, seat, phase, open };
+        let arrival = Arrival { stream, opening, tls, plane, peer, seat, phase, open };
         tokio::spawn(async move { connection::serve(arrival, &limits).await });
     }
 }

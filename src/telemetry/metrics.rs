@@ -59,6 +59,7 @@ pub struct Metrics {
     limit_hits: Family<IntCounter>,
     handshake_failures: Family<IntCounter>,
     certificate_end: Family<IntGauge>,
+    proxy_refused: Family<IntCounter>,
     in_flight: IntGauge,
     panics: Family<IntCounter>,
     seats: SeatMetrics,
@@ -174,6 +175,7 @@ impl Metrics {
             limit_hits: made.family(LIMIT_HITS)?,
             handshake_failures: made.family(HANDSHAKE_FAILURES)?,
             certificate_end: made.family(CERTIFICATE_END)?,
+            proxy_refused: made.family(PROXY_REFUSED)?,
             in_flight: made.gauge(IN_FLIGHT)?,
             panics: made.family(PANICS)?,
             seats: SeatMetrics::new(&made)?,
@@ -205,6 +207,7 @@ impl Metrics {
         for limit in Limit::ALL {
             let _ = self.limit_hits.get(&[limit.as_str()]);
         }
+        let _ = self.proxy_refused.get(&[]);
         for reason in HandshakeFailure::ALL {
             let _ = self.handshake_failures.get(&[reason.as_str()]);
         }
@@ -250,6 +253,11 @@ impl Metrics {
     /// A TLS handshake with a caller failed.
     pub fn handshake_failed(&self, reason: HandshakeFailure) {
         count(&self.handshake_failures, &[reason.as_str()]);
+    }
+
+    /// A peer that must begin with the PROXY protocol didn't.
+    pub fn proxy_protocol_refused(&self) {
+        count(&self.proxy_refused, &[]);
     }
 
     /// When each certificate that is presented to callers ends.

@@ -127,6 +127,11 @@ pub(super) const HANDSHAKE_FAILURES: Spec = spec(
     "TLS handshakes with callers that failed, by what came in the way.",
     &["reason"],
 );
+pub(super) const PROXY_REFUSED: Spec = spec(
+    "gatewarden_proxy_protocol_refused_total",
+    "Connections of `proxy-protocol` peers that were closed because they didn't begin with a sound header of it.",
+    &[],
+);
 pub(super) const CERTIFICATE_END: Spec = spec(
     "gatewarden_certificate_expiry_timestamp_seconds",
     "When a certificate that is presented to callers ends.",

@@ -18,6 +18,9 @@ const MOMENT_MAX: u64 = 253_402_300_799;
 /// The claims that must be text where they are present (RFC 7519 §4.1, RFC 9068 §2.2, and who the client is).
 const TEXTS: [&str; 7] = ["iss", "sub", "jti", "azp", "appid", "client_id", "typ"];
 
+/// In `cnf`: SHA-256 of the certificate that a token is bound to (RFC 8705 §3.1).
+pub(super) const THUMBPRINT: &str = "x5t#S256";
+
 /// Judges the claims of a token that names `issuer`, and returns its `exp`.
 pub(super) fn judge(
     claims: &Map<String, Value>,
@@ -27,6 +30,7 @@ pub(super) fn judge(
     if TEXTS.iter().any(|name| claims.get(*name).is_some_and(|value| !value.is_string())) {
         return Err(TokenError::Malformed);
     }
+    judge_confirmation(claims)?;
     let expires = judge_times(claims, issuer.leeway_s, now)?;
     judge_audience(claims, &issuer.audience)?;
     judge_subject(claims)?;
@@ -36,6 +40,19 @@ pub(super) fn judge(
         IssuerKind::Oidc => judge_oidc(claims)?,
     }
     Ok(expires)
+}
+
+/// What the token may be shown with is never taken for absent because it can't be read.
+fn judge_confirmation(claims: &Map<String, Value>) -> Result<(), TokenError> {
+    let thumbprint = match claims.get("cnf") {
+        None => return Ok(()),
+        Some(Value::Object(ways)) => ways.get(THUMBPRINT),
+        Some(_) => return Err(TokenError::Malformed),
+    };
+    match thumbprint {
+        None | Some(Value::String(_)) => Ok(()),
+        Some(_) => Err(TokenError::Malformed),
+    }
 }
 
 fn judge_times(claims: &Map<String, Value>, leeway_s: u64, now: Timestamp) -> Result<Timestamp, TokenError> {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use serde_json::{Map, Value};
 
-use crate::request::Timestamp;
+use crate::request::{ClientCertificate, Timestamp};
 use crate::spelling;
 
 pub use algorithm::{Algorithm, KeyType, UnknownAlgorithm};
@@ -112,6 +112,8 @@ pub struct VerifiedToken {
     claims: Map<String, Value>,
     expires: Timestamp,
     memo: Memo,
+    /// The one certificate that it may be shown with.
+    bound: Option<Box<str>>,
 }
 
 impl VerifiedToken {
@@ -168,6 +170,8 @@ impl VerifiedToken {
         claims: Map<String, Value>,
         expires: Timestamp,
     ) -> Self {
+        let bound = claims.get("cnf").and_then(|own| own.get(claims::THUMBPRINT)).and_then(Value::as_str);
+        let bound = bound.map(Into::into);
         Self {
             issuer,
             kind,
@@ -176,7 +180,16 @@ impl VerifiedToken {
             claims,
             expires,
             memo: Memo::default(),
+            bound,
         }
+    }
+
+    /// Whether it may be shown over a connection with this certificate (RFC 8705 §3): one that is bound to no
+    /// certificate may with any, and with none.
+    #[must_use]
+    pub fn fits(&self, certificate: Option<&ClientCertificate>) -> bool {
+        let shown = || certificate.and_then(|own| own.thumbprint.as_deref());
+        self.bound.as_deref().is_none_or(|bound| shown() == Some(bound))
     }
 }
 
@@ -228,6 +241,9 @@ pub enum TokenError {
     /// A development token, where none is accepted.
     #[error("the token is a development token")]
     DevToken,
+    /// It is bound to a certificate that the connection doesn't have.
+    #[error("the token is bound to another certificate")]
+    NotBound,
     /// The issuer has no keys, or they are too old to be trusted.
     #[error("the issuer's keys are not available")]
     KeysUnavailable,
@@ -250,6 +266,7 @@ impl TokenError {
             Self::WrongType => "wrong-type",
             Self::PersonalAccount => "personal-account",
             Self::DevToken => "dev-token",
+            Self::NotBound => "not-bound",
             Self::KeysUnavailable => "keys-unavailable",
         }
     }

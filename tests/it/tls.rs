@@ -1,6 +1,8 @@
 //! TLS towards callers: what is presented, what is refused before it is HTTP, and certificates that are exchanged.
 
+mod clients;
 mod exchange;
+mod proxied;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

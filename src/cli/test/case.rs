@@ -67,6 +67,7 @@ pub(super) fn decide(
         query: Query::parse(query).map_err(|why| format!("`{query}`: {why}"))?,
         headers: &headers,
         client: peer(row)?,
+        certificate: None,
     };
     let issuer = snapshot.verifier.issuers().find(|own| *own.name == *app.issuer);
     let issuer = issuer.ok_or_else(|| format!("`{}` is no issuer of gateway.toml", app.issuer))?;

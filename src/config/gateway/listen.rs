@@ -5,15 +5,17 @@ use std::net::SocketAddr;
 use super::super::diagnostic::{Diagnostic, code};
 use super::super::raw::{Fields, Table};
 use super::read::Reader;
-use super::{ADMIN_ADDRESS, LISTEN_ADDRESS, ListenConfig, tls};
+use super::{ADMIN_ADDRESS, LISTEN_ADDRESS, ListenConfig, tls, units};
 
 impl Reader<'_> {
     pub(super) fn listen(&mut self, root: &mut Fields<'_>) -> ListenConfig {
-        let mut listen = ListenConfig { address: LISTEN_ADDRESS, workers: None, tls: None };
+        let mut listen =
+            ListenConfig { address: LISTEN_ADDRESS, workers: None, tls: None, proxy_protocol: Vec::new() };
         let Some(table) = self.section(root, "listen") else { return listen };
         let mut fields = Fields::new(table);
         listen.address = self.address(fields.take("address")).unwrap_or(listen.address);
         listen.workers = fields.take("workers").map(|node| self.count(node, 1, 512));
+        listen.proxy_protocol = self.parsed_list(fields.take("proxy-protocol"), units::net);
         listen.tls = fields.take("tls").and_then(|node| tls::tls(self, node));
         fields.finish(self.diagnostics);
         listen

@@ -251,6 +251,16 @@ fn what_callers_are_presented_is_files() {
 }
 
 #[test]
+fn who_may_say_whose_connection_it_is_is_named() {
+    assert_eq!(good("listen.proxy-protocol = [\"10.0.0.0/8\", \"::1\"]").listen.proxy_protocol.len(), 2);
+    mistakes(
+        "listen.proxy-protocol = [\"0.0.0.0/0\", \"x\"]",
+        &["every address would be believed", "a net is"],
+    );
+    mistakes("listen.proxy-protocol = true", &["expected an array"]);
+}
+
+#[test]
 fn a_ledger_is_a_file() {
     assert_eq!(good("").ledger, None);
     mistakes("ledger.file = \"state/\"", &["names no file"]);

@@ -233,7 +233,13 @@ fn known_fact(
         Some(index) => draft.mention(index, span),
         None => {
             let known = draft.fact_names.keys().map(|key| &**key);
-            let undeclared = ["client.ip", "client.time", "client.weekday"];
+            let undeclared = [
+                "client.ip",
+                "client.time",
+                "client.weekday",
+                "client.certificate.subject",
+                "client.certificate.thumbprint",
+            ];
             diagnostics.push(
                 Diagnostic::error(code::UNKNOWN_FACT, format!("unknown fact `{name}`"))
                     .at(span, "not declared in [facts]")

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::lines::Lines;
 use super::raw::{Entry, Fields, Table, Text};
-use crate::fact::{Fact, Source, Type};
+use crate::fact::{Certified, Fact, Source, Type};
 use crate::plumbing::{IssuerConfig, Place, UpstreamConfig};
 use crate::policy::cors::Cors;
 use crate::policy::obligation::Inject;
@@ -224,6 +224,12 @@ impl Draft<'_> {
         }
         let (source, kind) = match name.split_once('.')? {
             ("client", "ip") => (Source::ClientIp, Type::Ip),
+            ("client", "certificate.subject") => {
+                (Source::ClientCertificate(Certified::Subject), Type::String)
+            }
+            ("client", "certificate.thumbprint") => {
+                (Source::ClientCertificate(Certified::Thumbprint), Type::String)
+            }
             ("client", "time") => (Source::ClientTime, Type::Time),
             ("client", "weekday") => (Source::ClientWeekday, Type::String),
             ("path", parameter) if !parameter.is_empty() => (Source::Path(parameter.into()), Type::String),

@@ -20,7 +20,9 @@ use crate::proxy::forward::Outbound;
 use crate::proxy::plane::Plane;
 use crate::proxy::record::Recorder;
 use crate::rejection::Rejection;
-use crate::request::{CanonicalPath, Credential, Host, Malformed, Query, RequestView, read_host};
+use crate::request::{
+    CanonicalPath, ClientCertificate, Credential, Host, Malformed, Query, RequestView, read_host,
+};
 use crate::snapshot::Snapshot;
 use crate::token::VerifiedToken;
 
@@ -58,6 +60,7 @@ struct Head {
     query: Box<str>,
     headers: HeaderMap,
     client: IpAddr,
+    certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// Why an event isn't passed on.
@@ -96,6 +99,7 @@ impl Standing {
                 query: parts.uri.query().unwrap_or_default().into(),
                 headers,
                 client: outbound.origin.client,
+                certificate: outbound.origin.certificate.clone(),
             },
             is_carried: caller.is_some(),
             caller: Mutex::new(caller),
@@ -249,6 +253,7 @@ impl Head {
             query: Query::parse(&self.query)?,
             headers: &self.headers,
             client: self.client,
+            certificate: self.certificate.as_deref(),
         })
     }
 }

@@ -11,14 +11,18 @@ use tokio_rustls::server::TlsStream;
 
 use super::super::connection::Protocol;
 use super::super::plane::Plane;
+use super::present;
 use super::stream::ClientIo;
 use crate::plumbing::Limits;
+use crate::request::ClientCertificate;
 use crate::telemetry::{HandshakeFailure, Limit};
 
 /// What a handshake came to.
 pub(in super::super) struct Spoken {
     pub(in super::super) io: ClientIo,
     pub(in super::super) protocol: Protocol,
+    /// What the caller presented.
+    pub(in super::super) certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// Shakes hands, or counts why not. A connection that isn't let in is closed, with an alert where there is one to tell.
@@ -36,7 +40,9 @@ pub(in super::super) async fn shake(
     match timeout(limits.handshake_timeout, TlsAcceptor::from(config).accept(stream)).await {
         Ok(Ok(stream)) => {
             let protocol = protocol(&stream);
-            Some(Spoken { io: ClientIo::Tls(Box::new(stream)), protocol })
+            let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let certificate = certificate.map(|own| Arc::new(present::describe(own)));
+            Some(Spoken { io: ClientIo::Tls(Box::new(stream)), protocol, certificate })
         }
         Ok(Err(why)) => {
             metrics.handshake_failed(reason(&why));

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
@@ -18,10 +20,13 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 use super::names::Names;
 use crate::plumbing::{Presence, Presented};
-use crate::request::Timestamp;
+use crate::request::{ClientCertificate, Timestamp};
 
 /// What is spoken over TLS, the better first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Longest subject that rules are told.
+const SUBJECT_MAX_BYTES: usize = 1024;
 
 /// The bytes of a listener's files.
 #[derive(Debug)]
@@ -171,6 +176,19 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) => Err("holds no certificate in PEM".to_owned()),
         Err(why) => Err(format!("holds broken PEM: {why}")),
+    }
+}
+
+/// What a caller's certificate, whose signatures were checked, says for rules and tokens.
+#[must_use]
+pub fn describe(certificate: &CertificateDer<'_>) -> ClientCertificate {
+    let digest = digest::digest(&digest::SHA256, certificate);
+    let read = CertificateInner::<Raw>::from_der(certificate).ok();
+    let subject = read.map(|own| own.tbs_certificate().subject().to_string());
+    let subject = subject.filter(|text| !text.is_empty() && text.len() <= SUBJECT_MAX_BYTES);
+    ClientCertificate {
+        subject: subject.map(Into::into),
+        thumbprint: Some(URL_SAFE_NO_PAD.encode(digest).into()),
     }
 }
 

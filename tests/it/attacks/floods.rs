@@ -124,6 +124,7 @@ fn streams_that_are_reset_at_once_are_cut_off() {
     let upstream = silent();
     let gateway = Gateway::before(upstream.address);
     cut_off("rapid reset", &rapid_reset(&gateway));
+    gateway.counts("gatewarden_limit_hits_total{limit=\"h2-flood\"}", &[" 1"]);
     assert!(upstream.heads().len() < 2_000, "{}", upstream.heads().len());
 }
 
@@ -137,6 +138,7 @@ fn streams_that_make_the_gateway_reset_them_are_cut_off() {
         [frame(HEADERS, END_HEADERS, stream, &begun), frame(WINDOW_UPDATE, 0, stream, &[0; 4])].concat()
     });
     cut_off("made you reset", &flood);
+    gateway.counts("gatewarden_limit_hits_total{limit=\"h2-flood\"}", &[" 1"]);
 }
 
 #[test]

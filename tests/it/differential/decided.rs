@@ -55,8 +55,15 @@ impl Rules {
             (CanonicalPath::parse(whole.path()).ok()?, Query::parse(whole.query().unwrap_or_default()).ok()?);
         let (host, headers) = (Host::parse("gateway.test").unwrap(), HeaderMap::new());
         let client = "192.0.2.1".parse().unwrap();
-        let view =
-            RequestView { method: &Method::GET, host: &host, path: &path, query, headers: &headers, client };
+        let view = RequestView {
+            method: &Method::GET,
+            host: &host,
+            path: &path,
+            query,
+            headers: &headers,
+            client,
+            certificate: None,
+        };
         let ruling = match authorize(&self.snapshot, &view, Credential::Bearer(token.as_bytes()), NOW) {
             Ruling::Ask(pending) => {
                 let [Question::Verify { token }] = pending.questions() else {

@@ -139,6 +139,7 @@ fn a_head_that_doesnt_arrive_in_time_ends_the_connection() {
         });
         assert!(is_cut, "a slow head is read for ever");
     }
+    gateway.counts("gatewarden_limit_hits_total{limit=\"head-timeout\"}", &[" 8"]);
 }
 
 #[test]
@@ -156,6 +157,7 @@ fn waiting_for_a_request_is_not_reading_it_slowly() {
         std::thread::sleep(Duration::from_millis(300));
     }
     assert!(client.is_closed(), "idle for too long");
+    gateway.counts("gatewarden_limit_hits_total{limit=\"idle-timeout\"}", &[" 1"]);
 }
 
 #[test]
@@ -171,6 +173,7 @@ fn a_client_that_takes_nothing_is_given_up() {
     let mut client = gateway.client();
     client.send(ASK);
     gateway.counts("gatewarden_requests_total", &["code=\"200\"", " 1"]);
+    gateway.counts("gatewarden_limit_hits_total{limit=\"idle-timeout\"}", &[" 1"]);
 }
 
 #[test]
@@ -183,6 +186,7 @@ fn a_connection_has_its_share_of_requests() {
     }
     assert_eq!(client.ask(ASK).header("connection"), Some("close"));
     assert!(client.is_closed());
+    gateway.counts("gatewarden_limit_hits_total{limit=\"requests-per-connection\"}", &[" 1"]);
 }
 
 #[test]

@@ -265,6 +265,7 @@ fn too_much_of_a_head_is_refused() {
     assert_eq!(gateway.request("GET /app/x", &many).status, 431);
     let long = format!("X-Long: {}", "v".repeat(40_000));
     assert_eq!(gateway.request("GET /app/x", &[&long]).status, 431);
+    gateway.counts("gatewarden_limit_hits_total{limit=\"head\"}", &[" 2"]);
     assert_eq!(upstream.connections(), 0);
 }
 

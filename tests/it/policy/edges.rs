@@ -109,6 +109,7 @@ fn ask(sources: &Sources, line: &str, headers: &[(&'static str, &'static str)], 
         query: Query::parse(query).unwrap(),
         headers: &headers,
         client: [192, 0, 2, 1].into(),
+        certificate: None,
     };
     let caller = VerifiedToken::hypothetical("keycloak".into(), IssuerKind::Keycloak, claims);
     let supposed = Supposed { known, ..Supposed::default() };

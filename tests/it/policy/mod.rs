@@ -111,6 +111,7 @@ pub(crate) fn rule(snapshot: &Arc<Snapshot>, asked: &Asked<'_>) -> Ruling {
         query: Query::parse(query).unwrap(),
         headers: &asked.headers,
         client: asked.client,
+        certificate: None,
     };
     let credential = asked.token.map_or(Credential::Absent, |token| Credential::Bearer(token.as_bytes()));
     match authorize(snapshot, &view, credential, NOW) {

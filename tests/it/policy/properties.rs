@@ -231,6 +231,7 @@ fn decided(
         query: Query::parse("").unwrap(),
         headers: &HeaderMap::new(),
         client: [127, 0, 0, 1].into(),
+        certificate: None,
     };
     let caller = Arc::new(VerifiedToken::hypothetical("keycloak".into(), IssuerKind::Keycloak, claims));
     matches!(suppose(snapshot, &view, Some(caller), Supposed::default()), Ruling::Permit(..))

@@ -62,6 +62,7 @@ fn ask_host(
         query: Query::parse(query).unwrap(),
         headers: &map,
         client: [192, 0, 2, 1].into(),
+        certificate: None,
     };
     suppose(snapshot, &view, caller, Supposed::default())
 }
@@ -389,6 +390,7 @@ fn a_requirement_may_ask_for_a_stronger_log_in_instead_of_refusing() {
             query: Query::parse("").unwrap(),
             headers: &HeaderMap::new(),
             client: [192, 0, 2, 1].into(),
+            certificate: None,
         };
         match suppose(&desk(&[rules]), &view, Some(caller), Supposed::default()) {
             Ruling::Refuse(rejection, _) => {

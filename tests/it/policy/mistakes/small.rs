@@ -345,6 +345,7 @@ fn allowed(
         query: Query::parse("").unwrap(),
         headers: &lines,
         client: std::net::Ipv4Addr::LOCALHOST.into(),
+        certificate: None,
     };
     let mut claims = claims.as_object().unwrap().clone();
     claims.insert("sub".into(), "ada".into());

@@ -103,6 +103,7 @@ fn with_view<T>(ask: &Ask, use_it: impl FnOnce(&RequestView<'_>, Option<Arc<Veri
         query: Query::parse(&query).unwrap(),
         headers: &headers,
         client: ask.client,
+        certificate: None,
     };
     let caller = ask.caller.as_ref().map(|(issuer, claims)| {
         Arc::new(VerifiedToken::hypothetical((*issuer).into(), IssuerKind::Keycloak, claims.clone()))

@@ -49,6 +49,7 @@ view = ["*"]
         query: Query::parse("").unwrap(),
         headers: &HeaderMap::new(),
         client: [127, 0, 0, 1].into(),
+        certificate: None,
     };
     suppose(&snapshot, &view, Some(Arc::new(caller)), Supposed { known, now: NOW, event: None })
 }
