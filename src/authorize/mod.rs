@@ -31,7 +31,7 @@ use self::case::{Case, Step};
 use crate::policy::Known;
 use crate::policy::socket::TokenSource;
 use crate::rejection::Rejection;
-use crate::request::{Credential, RequestView, Timestamp, token68};
+use crate::request::{ClientCertificate, Credential, RequestView, Timestamp, token68};
 use crate::route::{Match, Verb};
 use crate::snapshot::{OperationRef, Snapshot};
 use crate::token::{Refused, TokenError, VerifiedToken};
@@ -186,6 +186,18 @@ impl Shown {
     }
 }
 
+impl Shown {
+    /// A token that is bound to another certificate than the connection's proves nothing (RFC 8705 §3).
+    fn unless_bound(&mut self, certificate: Option<&ClientCertificate>) {
+        if let Self::Verified(token) = self
+            && !token.fits(certificate)
+        {
+            *self =
+                Self::Refused(Refused { issuer: Some(token.issuer().clone()), error: TokenError::NotBound });
+        }
+    }
+}
+
 fn leads_nowhere(snapshot: &Snapshot, request: &RequestView<'_>) -> bool {
     !matches!(
         snapshot.routes.find(request.host, request.path, Verb::of(request.method)),
@@ -260,12 +272,7 @@ fn judge(snapshot: &Snapshot, request: &RequestView<'_>, mut course: Course) -> 
             Match::Nothing => return Judgement::refuse(Rejection::NoRoute),
         },
     };
-    if let Shown::Verified(token) = &course.shown
-        && !token.fits(request.certificate)
-    {
-        let issuer = Some(token.issuer().clone());
-        course.shown = Shown::Refused(Refused { issuer, error: TokenError::NotBound });
-    }
+    course.shown.unless_bound(request.certificate);
     // Apps that share a route are asked in turn, the first to allow decides, and the refusal that came furthest is
     // the one that is told.
     let mut refusal: Option<(Rejection, Evidence)> = None;

@@ -9,7 +9,8 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use http::header::CONNECTION;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -18,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use super::body::Body;
 use super::ending;
 use super::handle::handle;
 use super::patience::{Clock, Times, watch};
@@ -26,6 +28,7 @@ use super::preamble::{self, Said};
 use super::server::Phase;
 use super::taking::Waiting;
 use super::tls::{self, ClientIo, Spoken};
+use super::upgrade;
 use crate::headers::Peer;
 use crate::plumbing::Limits;
 use crate::telemetry::Limit;
@@ -131,24 +134,7 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
     });
     let counted = client.clone();
     let most = limits.requests_per_connection;
-    let service = service_fn(move |request| {
-        let number = client.served.fetch_add(1, Ordering::Relaxed) + 1;
-        let is_last = number >= most;
-        if number == most {
-            client.plane.metrics().limit_hit(Limit::RequestsPerConnection);
-        }
-        let (client, leaving) = (client.clone(), client.clone());
-        async move {
-            let mut response = handle(client, request).await?;
-            // It says itself that nothing more is taken, so that no request is on its way to a closed connection.
-            let is_last = is_last || is_draining(&leaving.phase);
-            let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-            if is_last && !is_switch && matches!(protocol, Protocol::Http1) {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response)
-        }
-    });
+    let service = service_fn(move |request| answer(client.clone(), request, protocol, most));
     let times = Times { head: limits.head_timeout, idle: limits.idle_timeout };
     let (stream, clock) = watch(io, times);
     let io = TokioIo::new(stream);
@@ -174,6 +160,31 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
             }
         }
     }
+}
+
+/// Answers one request of a connection, which may have so many.
+async fn answer(
+    client: Arc<Client>,
+    mut request: Request<Incoming>,
+    protocol: Protocol,
+    most: u64,
+) -> Result<Response<Body>, Infallible> {
+    let number = client.served.fetch_add(1, Ordering::Relaxed) + 1;
+    if number == most {
+        client.plane.metrics().limit_hit(Limit::RequestsPerConnection);
+    }
+    let is_extended = matches!(protocol, Protocol::Http2) && upgrade::is_extended(&mut request);
+    let mut response = handle(client.clone(), request).await?;
+    if is_extended && upgrade::is_misleading(&response) {
+        *response.status_mut() = StatusCode::BAD_GATEWAY;
+    }
+    // It says itself that nothing more is taken, so that no request is on its way to a closed connection.
+    let is_last = number >= most || is_draining(&client.phase);
+    let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if is_last && !is_switch && matches!(protocol, Protocol::Http1) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 /// How HTTP is spoken.
@@ -243,6 +254,7 @@ fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(LOCAL_RESETS)
+        .enable_connect_protocol()
         .keep_alive_interval(limits.idle_timeout)
         .keep_alive_timeout(limits.head_timeout);
     builder

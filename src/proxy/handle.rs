@@ -120,6 +120,8 @@ async fn serve(
         (Upgrade::WebSocket, Some(wish)) => {
             Box::pin(upgrade::tunnel(asking, wish, permit, outbound, recorder)).await
         }
+        // A page is no answer to an extended CONNECT.
+        (Upgrade::None, Some(wish)) if wish.is_stream() => Err(Rejection::NoRoute),
         (Upgrade::WebSocket | Upgrade::None, _) => {
             forward(upstream, &snapshot.gateway.limits, permit, outbound, recorder).await
         }

@@ -11,6 +11,7 @@ mod dialect;
 mod forward;
 mod handle;
 mod inbound;
+mod left;
 mod patience;
 mod plane;
 mod pulse;

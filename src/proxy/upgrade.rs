@@ -1,5 +1,6 @@
 //! Leaving HTTP behind: the opening of a WebSocket on both sides (RFC 6455 §4), each with a key of its own and without
-//! extensions, and the plain tunnel for sockets whose opening alone is judged.
+//! extensions, and the plain tunnel for sockets whose opening alone is judged. A client of HTTP/2 opens one by an extended
+//! CONNECT (RFC 8441), which is judged as the GET that it stands for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,15 @@ use http::header::{
     UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::connection::Client;
 use super::forward::{Outbound, clean, make_ready, reject, tenant};
+use super::left::Left;
 use super::patience::Watched;
 use super::record::Recorder;
 use super::socketio::{Ended, Place, Standing, supervise};
@@ -42,17 +45,48 @@ const TUNNEL_BYTES: usize = 2 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A client's stream that has left HTTP behind, and what was read of it already.
-pub(super) type ClientStream = (Watched<ClientIo>, Bytes);
+pub(super) type ClientStream = (Left, Bytes);
 
-/// A client's wish to speak WebSocket, whose connection can be had.
+/// A client's wish to speak WebSocket, whose connection or stream can be had.
 pub(super) struct Wish {
-    key: HeaderValue,
+    way: Way,
     on: OnUpgrade,
+}
+
+/// How a client asks for a WebSocket.
+enum Way {
+    /// By HTTP/1.1, with a key to be answered.
+    Key(HeaderValue),
+    /// By a stream of HTTP/2.
+    Stream,
+}
+
+/// Marks a request that came as an extended CONNECT.
+#[derive(Clone, Copy)]
+struct Extended;
+
+/// Makes an extended CONNECT for a WebSocket the GET that opens one, and says whether it was one. Any other CONNECT stays
+/// what it is, and is refused.
+pub(super) fn is_extended<B>(request: &mut Request<B>) -> bool {
+    if *request.method() != Method::CONNECT || request.version() != Version::HTTP_2 {
+        return false;
+    }
+    let is_socket = request.extensions().get::<Protocol>().is_some_and(|own| own.as_str() == "websocket");
+    let mut versions = request.headers().get_all(SEC_WEBSOCKET_VERSION).iter();
+    if !is_socket || (versions.next(), versions.next()) != (Some(&VERSION), None) {
+        return false;
+    }
+    *request.method_mut() = Method::GET;
+    request.extensions_mut().insert(Extended);
+    true
 }
 
 impl Wish {
     /// Takes the wish out of a request's head, before that is cleaned.
     pub(super) fn take(parts: &mut Parts) -> Option<Self> {
+        if parts.extensions.get::<Extended>().is_some() {
+            return Some(Self { way: Way::Stream, on: parts.extensions.remove::<OnUpgrade>()? });
+        }
         if !parts.headers.contains_key(UPGRADE) {
             return None;
         }
@@ -69,27 +103,50 @@ impl Wish {
             && one(UPGRADE).is_some_and(is_meant)
             && one(SEC_WEBSOCKET_VERSION) == Some(&VERSION)
             && names_upgrade(headers);
-        fits.then(|| Self { key: key.clone(), on })
+        fits.then(|| Self { way: Way::Key(key.clone()), on })
+    }
+
+    /// Whether it is for a stream of HTTP/2, where any success is a yes.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self.way, Way::Stream)
     }
 
     /// The client's stream, once it was told that it may.
     pub(super) async fn granted(self) -> Option<ClientStream> {
         let upgraded = tokio::time::timeout(SWITCH_TIMEOUT, self.on).await.ok()?.ok()?;
-        let parts = upgraded.downcast::<TokioIo<Watched<ClientIo>>>().ok()?;
-        Some((parts.io.into_inner(), parts.read_buf))
+        match upgraded.downcast::<TokioIo<Watched<ClientIo>>>() {
+            Ok(parts) => Some((Left::Connection(parts.io.into_inner()), parts.read_buf)),
+            Err(stream) => Some((Left::Stream(TokioIo::new(stream)), Bytes::new())),
+        }
     }
 
     /// Tells the client that it may.
     pub(super) fn grant(&self, head: Response<()>) -> Response<Passing> {
         let mut response = head.map(|()| Passing::Whole(None));
+        let Way::Key(key) = &self.way else {
+            *response.status_mut() = StatusCode::OK;
+            response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+            response.extensions_mut().insert(Granted);
+            return response;
+        };
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, WEBSOCKET);
-        if let Ok(accept) = HeaderValue::try_from(accept_key(self.key.as_bytes())) {
+        if let Ok(accept) = HeaderValue::try_from(accept_key(key.as_bytes())) {
             headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
         }
         response
     }
+}
+
+/// Marks the answer that grants a stream of HTTP/2.
+#[derive(Clone, Copy)]
+struct Granted;
+
+/// Whether an answer to an extended CONNECT would be taken for a WebSocket that isn't one: any success opens it, also that
+/// of a path where there is no socket, or of an application that sends a page.
+pub(super) fn is_misleading<B>(response: &Response<B>) -> bool {
+    response.status().is_success() && response.extensions().get::<Granted>().is_none()
 }
 
 /// Whether `Connection` has the option `upgrade`.
@@ -170,6 +227,10 @@ pub(super) async fn tunnel(
     let place = Place::take(asking, standing.app(), outbound.origin.client)?;
     let open = match open(asking, None, permit, outbound, recorder).await? {
         Opened::Yes(open) => open,
+        // It would open what isn't there.
+        Opened::No(answer) if wish.is_stream() && answer.status().is_success() => {
+            return Err(Rejection::UpstreamBroken);
+        }
         Opened::No(answer) => return Ok(*answer),
     };
     let Open { response, pipe, read, .. } = *open;

@@ -2,6 +2,7 @@
 
 mod backend;
 mod client;
+mod extended;
 mod frames;
 mod hostile;
 mod lives;

@@ -22,8 +22,7 @@ use super::standing::Standing;
 use super::watch::{Ended, supervise};
 use crate::plumbing::Limits;
 use crate::proxy::connection::Client;
-use crate::proxy::patience::Watched;
-use crate::proxy::tls::ClientIo;
+use crate::proxy::left::Left;
 use crate::proxy::upgrade::Wish;
 use crate::socket::engine::{self, Open, Packet};
 use crate::upstream::Pipe;
@@ -39,7 +38,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What the application is granted beyond the times that it names.
 const SLACK_MS: u64 = 15_000;
 
-type Near = WebSocketStream<Watched<ClientIo>>;
+type Near = WebSocketStream<Left>;
 type Far = WebSocketStream<Pipe>;
 
 /// Two openings that succeeded.

@@ -12,10 +12,10 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 use super::client::Socket;
 use crate::support::{Gateway, Upstream, Wire};
 
-const TARGET: &str = "/app-guarded/feed?room=1";
+pub(super) const TARGET: &str = "/app-guarded/feed?room=1";
 
 /// A WebSocket server that echoes.
-fn echo() -> Upstream {
+pub(super) fn echo() -> Upstream {
     Upstream::scripted(|wire: &mut Wire| {
         let Some(head) = wire.read_head()? else { return Ok(()) };
         let line = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: "));
@@ -41,7 +41,7 @@ fn echo() -> Upstream {
     })
 }
 
-fn gateway(upstream: &Upstream) -> Gateway {
+pub(super) fn gateway(upstream: &Upstream) -> Gateway {
     Gateway::setup()
         .upstream("app", &[upstream.address])
         .socket("path = \"/app-guarded/{rest...}\"\nkind = \"websocket\"")
