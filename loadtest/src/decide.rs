@@ -71,6 +71,7 @@ fn ruling(snapshot: &Arc<Snapshot>, method: &Method, path: &str, token: &str) ->
         query: Query::parse("")?,
         headers: &headers,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        certificate: None,
     };
     let ruling = authorize(snapshot, &view, Credential::Bearer(token.as_bytes()), NOW);
     Ok(matches!(black_box(ruling), Ruling::Permit(..)))

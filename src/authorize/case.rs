@@ -190,6 +190,7 @@ impl<'q> Case<'q> {
     fn roles(&self, token: &VerifiedToken, facts: &Facts<'_>) -> (RoleSet, Option<Needs>) {
         let _before = facts.trail.take();
         let source = self.app.facts.get(self.app.roles_fact).map(|fact| &fact.source);
+        // It has no default, so that nothing but the token speaks here.
         if let Some(Source::Token(_)) = source {
             let read = || RoleSet::of(self.app, facts.get(self.app.roles_fact).as_ref());
             return (token.memo(&self.app.purpose, read), None);
