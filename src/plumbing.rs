@@ -23,7 +23,7 @@ pub use credential::{Credential, CredentialSource, NoSecret, SECRET_MAX_BYTES, e
 pub use limits::Limits;
 pub use listen::{LISTEN_ADDRESS, ListenConfig};
 pub use tls::{CertificateFiles, ClientTrust, Presence, Presented, TlsConfig};
-pub use upstream::{Balance, HealthCheck, Place, Scheme, ServerAddress, UpstreamConfig};
+pub use upstream::{Balance, Calls, HealthCheck, Place, Scheme, ServerAddress, UpstreamConfig};
 pub use upstream_tls::{ClientIdentity, Protocol, Trusted, UpstreamTls};
 
 /// Everything that `gateway.toml` says, defaults filled in.

@@ -17,6 +17,8 @@ pub struct UpstreamConfig {
     pub servers: Vec<ServerAddress>,
     /// `protocol`: what is spoken to them.
     pub protocol: Protocol,
+    /// `grpc`: what becomes of gRPC calls.
+    pub calls: Calls,
     /// `tls`: whom the gateway takes for them; the machine's authorities and their own hosts' names if nothing is said.
     pub tls: Option<UpstreamTls>,
     /// A path prefix that is cut off before forwarding: starts with `/`, doesn't end in one.
@@ -47,6 +49,17 @@ pub struct UpstreamConfig {
     pub connection_age: Duration,
     /// How often a server's name is looked up.
     pub resolve_every: Duration,
+}
+
+/// What becomes of gRPC calls to an upstream. They last longer and carry more than other requests, and the caller alone
+/// says that a request is one: so the operator says where there are any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Calls {
+    /// They are refused.
+    #[default]
+    Refused,
+    /// They are passed on.
+    Passed,
 }
 
 /// Which server of an upstream comes next.
@@ -177,6 +190,7 @@ impl UpstreamConfig {
             at: Vec::new(),
             servers,
             protocol: Protocol::default(),
+            calls: Calls::default(),
             tls: None,
             strip: None,
             credential: None,

@@ -31,11 +31,9 @@ impl Dialect {
         if request.version() != Version::HTTP_2 {
             return if takes_trailers(headers) { Self::Trailers } else { Self::Plain };
         }
-        if *request.method() == Method::POST && headers.get(CONTENT_TYPE).is_some_and(is_grpc) {
-            Self::Grpc
-        } else {
-            Self::Trailers
-        }
+        let mut types = headers.get_all(CONTENT_TYPE).iter();
+        let is_call = types.next().is_some_and(is_grpc) && types.next().is_none();
+        if is_call && *request.method() == Method::POST { Self::Grpc } else { Self::Trailers }
     }
 }
 
@@ -107,5 +105,9 @@ mod tests {
         assert_eq!(dialect(Version::HTTP_11, &[("te", "x-trailers")]), Dialect::Plain);
         assert_eq!(dialect(Version::HTTP_2, &[]), Dialect::Trailers);
         assert_eq!(dialect(Version::HTTP_2, &[grpc]), Dialect::Grpc);
+        let json = ("content-type", "application/json");
+        for two in [[grpc, json], [json, grpc], [grpc, grpc]] {
+            assert_eq!(dialect(Version::HTTP_2, &two), Dialect::Trailers, "who says two things says neither");
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::authorize::{Permit, TokenHandling};
 use crate::balance;
 use crate::headers::{self, Origin};
 use crate::lookup::Forgetting;
-use crate::plumbing::{Limits, Protocol};
+use crate::plumbing::{Calls, Limits};
 use crate::rejection::Rejection;
 use crate::request::Malformed;
 use crate::upstream::{Answer, BodyFault, BodyLimits, Failure, Measure, Outgoing, Upstream};
@@ -82,17 +82,21 @@ pub(super) async fn forward(
     Ok(response.map(Passing::AsItComes))
 }
 
-/// What bounds the request's body. A call may be silent for as long as it may last, and each of its messages may be as long
-/// as another request's body.
+/// What bounds the request's body. After its first message a call may be silent for as long as it may last, and each of its
+/// messages may be as long as another request's body: only where the operator says that there are calls, for that a request
+/// is one is the caller's word.
 fn bounds(upstream: &Upstream, limits: &Limits, dialect: Dialect) -> Result<BodyLimits, Rejection> {
     let (bytes, timeout) = (limits.body_bytes, limits.body_timeout);
     if dialect != Dialect::Grpc {
         return Ok(BodyLimits { bytes, timeout, measure: Measure::Whole });
     }
-    if upstream.protocol() == Protocol::Http1 {
-        return Err(Rejection::NoGrpc);
+    match upstream.calls() {
+        Calls::Refused => Err(Rejection::NoGrpc),
+        Calls::Passed => {
+            let silence = upstream.total_timeout();
+            Ok(BodyLimits { bytes, timeout, measure: Measure::Messages { silence } })
+        }
     }
-    Ok(BodyLimits { bytes, timeout: upstream.total_timeout(), measure: Measure::Messages })
 }
 
 /// Stands for the acting tenant where servers are chosen by it; none on a public operation.

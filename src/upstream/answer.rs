@@ -38,6 +38,11 @@ impl Patience {
         self.is_waiting = false;
     }
 
+    /// The next piece has this much time.
+    pub(super) fn allow(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
     /// Ready when nothing arrived for the limit, or at `end`.
     pub(super) fn poll_lost(&mut self, cx: &mut Context<'_>, end: Option<Moment>) -> Poll<()> {
         let limit = self.limit;

@@ -35,7 +35,7 @@ use tokio::sync::Semaphore;
 
 use self::connect::Link;
 use self::gate::Gate;
-use crate::plumbing::{Balance, Credential, HealthCheck, Limits, Protocol, ServerAddress, UpstreamConfig};
+use crate::plumbing::{Balance, Calls, Credential, HealthCheck, Limits, ServerAddress, UpstreamConfig};
 
 pub use answer::Answer;
 pub use connect::{Obstacle, machine_roots};
@@ -133,10 +133,10 @@ impl Upstream {
         self.config.credential.as_ref()
     }
 
-    /// What is spoken to its servers.
+    /// What becomes of gRPC calls to it.
     #[must_use]
-    pub fn protocol(&self) -> Protocol {
-        self.link.protocol
+    pub fn calls(&self) -> Calls {
+        self.config.calls
     }
 
     /// How long an exchange with it may take.

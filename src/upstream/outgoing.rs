@@ -55,7 +55,7 @@ impl BodyFault {
 pub struct BodyLimits {
     /// Bytes.
     pub bytes: u64,
-    /// Time for the next piece to arrive.
+    /// Time for the next piece to arrive, and for the whole first message of a call.
     pub timeout: Duration,
     /// What the bytes are counted of.
     pub measure: Measure,
@@ -82,6 +82,8 @@ pub struct Stream {
     patience: Patience,
     /// None where the body may be as slow as it likes within its time.
     pace: Option<Pace>,
+    /// The time for each next piece, of a call whose first message isn't there yet.
+    silence: Option<Duration>,
     meter: Arc<Meter>,
 }
 
@@ -93,14 +95,15 @@ const PACE_BYTES: usize = 1024;
 #[derive(Debug)]
 struct Pace {
     limit: Duration,
+    least: usize,
     waiting: Option<Instant>,
     waited: Duration,
     bytes: usize,
 }
 
 impl Pace {
-    fn new(limit: Duration) -> Self {
-        Self { limit, waiting: None, waited: Duration::ZERO, bytes: 0 }
+    fn new(limit: Duration, least: usize) -> Self {
+        Self { limit, least, waiting: None, waited: Duration::ZERO, bytes: 0 }
     }
 
     /// There is nothing yet.
@@ -118,7 +121,7 @@ impl Pace {
         if self.waited < self.limit {
             return true;
         }
-        let enough = self.bytes >= PACE_BYTES;
+        let enough = self.bytes >= self.least;
         (self.waited, self.bytes) = (Duration::ZERO, 0);
         enough
     }
@@ -150,9 +153,14 @@ impl Outgoing {
             return Err(BodyFault::TooLarge);
         }
         let (measured, patience) = (Measured::new(limits), Patience::new(limits.timeout));
-        let pace = (limits.measure == Measure::Whole).then(|| Pace::new(limits.timeout));
+        // No number of bytes makes up for a first message that doesn't come.
+        let (least, silence) = match limits.measure {
+            Measure::Whole => (PACE_BYTES, None),
+            Measure::Messages { silence } => (usize::MAX, Some(silence)),
+        };
+        let pace = Some(Pace::new(limits.timeout, least));
         let (again, meter) = (VecDeque::new(), Arc::default());
-        Ok(Self::Stream(Box::new(Stream { again, incoming, measured, patience, pace, meter })))
+        Ok(Self::Stream(Box::new(Stream { again, incoming, measured, patience, pace, silence, meter })))
     }
 
     /// Takes a client's body to its end, as patiently as it would be passed on.
@@ -202,6 +210,16 @@ impl Outgoing {
 }
 
 impl Stream {
+    /// Says how long a call's next piece may take: what is left of the time for the first message until that is there.
+    fn go_on_waiting(&mut self, silence: Duration) {
+        if self.measured.has_message() {
+            (self.pace, self.silence) = (None, None);
+            self.patience.allow(silence);
+        } else if let Some(pace) = &self.pace {
+            self.patience.allow(pace.limit.saturating_sub(pace.waited));
+        }
+    }
+
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyFault>>> {
         if let Some(piece) = self.again.pop_front() {
             return Poll::Ready(Some(Ok(piece)));
@@ -237,6 +255,9 @@ impl Stream {
             }
             let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
             self.measured.take(&data)?;
+            if let Some(silence) = self.silence {
+                self.go_on_waiting(silence);
+            }
             self.meter.moved.fetch_add(length, Ordering::Relaxed);
             return Poll::Ready(Some(Ok(data)));
         }
@@ -295,13 +316,13 @@ mod tests {
     fn a_byte_now_and_then_is_too_slow() {
         let start = Instant::now();
         let after = |s| move || start + Duration::from_secs(s);
-        let mut pace = Pace::new(Duration::from_secs(10));
+        let mut pace = Pace::new(Duration::from_secs(10), PACE_BYTES);
         pace.waits(after(0));
         assert!(pace.keeps_up(1, after(9)));
         pace.waits(after(9));
         assert!(!pace.keeps_up(1, after(19)));
 
-        let mut pace = Pace::new(Duration::from_secs(10));
+        let mut pace = Pace::new(Duration::from_secs(10), PACE_BYTES);
         for s in 0..100 {
             pace.waits(after(s));
             assert!(pace.keeps_up(200, after(s + 1)), "{s}");
@@ -311,7 +332,7 @@ mod tests {
     #[test]
     fn time_that_an_upstream_takes_is_not_the_clients() {
         let start = Instant::now();
-        let mut pace = Pace::new(Duration::from_secs(10));
+        let mut pace = Pace::new(Duration::from_secs(10), PACE_BYTES);
         for s in 0..10 {
             pace.waits(|| start + Duration::from_secs(100 * s));
             assert!(pace.keeps_up(1, || start + Duration::from_secs(100 * s) + Duration::from_millis(100)));

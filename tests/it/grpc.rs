@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gatewarden::plumbing::Protocol;
+use gatewarden::plumbing::{Calls, Protocol, UpstreamConfig};
 use http::{HeaderMap, HeaderValue, Request, Response};
 
 use crate::support::h2_upstream::{Asked, H2Upstream, Manner, Respond, connect, read, run, speaking};
@@ -32,7 +32,11 @@ say = ["greeting", "secret"]
 
 fn before(upstream: std::net::SocketAddr) -> Gateway {
     let setup = Gateway::setup().upstream("app", &[upstream]).rules("app", RULES);
-    setup.at("app", &["/app.Greeter"]).alter(speaking(Protocol::Http2, None)).start()
+    setup.at("app", &["/app.Greeter"]).upstreams_as(called).alter(speaking(Protocol::Http2, None)).start()
+}
+
+fn called(upstream: &mut UpstreamConfig) {
+    upstream.calls = Calls::Passed;
 }
 
 /// One message, as gRPC frames it.
@@ -133,16 +137,18 @@ fn a_call_may_be_silent_for_longer_than_a_body() {
         limits.body_timeout = Duration::from_millis(50);
         limits.body_bytes = 100;
     });
-    let gateway = setup.alter(speaking(Protocol::Http2, None)).start();
+    let gateway = setup.upstreams_as(called).alter(speaking(Protocol::Http2, None)).start();
     run(async {
         let mut sender = connect(gateway.address).await;
         let (answer, mut out) = sender.send_request(call(&gateway, "Chat", Some(&["user"])), false).unwrap();
+        out.send_data(message("first"), false).unwrap();
         let mut body = answer.await.unwrap().into_body();
+        assert!(body.data().await.unwrap().is_ok());
         // Many messages may be longer than one.
         for _ in 0..3 {
-            tokio::time::sleep(Duration::from_millis(150)).await;
             out.send_data(message(&"x".repeat(60)), false).unwrap();
             assert!(body.data().await.unwrap().is_ok());
+            tokio::time::sleep(Duration::from_millis(150)).await;
         }
         out.send_data(message(&"x".repeat(101)), false).unwrap();
         while let Some(Ok(_)) = body.data().await {}
@@ -157,7 +163,7 @@ fn refusals_are_statuses() {
     });
     let setup = Gateway::setup().upstream("app", &[upstream.address]).rules("app", RULES);
     let setup = setup.at("app", &["/app.Greeter"]).read_timeout(Duration::from_millis(100));
-    let gateway = setup.alter(speaking(Protocol::Http2, None)).start();
+    let gateway = setup.upstreams_as(called).alter(speaking(Protocol::Http2, None)).start();
     let refused = |method: &str, roles: Option<&[&str]>| {
         run(async {
             let (head, body, trailers) = answer(&gateway, call(&gateway, method, roles)).await;
@@ -196,6 +202,78 @@ fn an_application_that_doesnt_speak_it_is_not_asked() {
         assert_eq!(head.headers()["grpc-status"], "12");
     });
     assert!(upstream.heads().is_empty());
+}
+
+/// A gateway before an application on HTTP/2 that nobody said is called, and that takes what it is sent.
+fn before_no_calls() -> (H2Upstream, Gateway) {
+    let upstream = H2Upstream::start(Manner::default(), |request: Asked, mut respond: Respond| async move {
+        let _ = read(request.into_body()).await;
+        let _ = respond.send_response(Response::new(()), true);
+    });
+    let setup = Gateway::setup().upstream("app", &[upstream.address]).rules("app", RULES);
+    let setup = setup.at("app", &["/app.Greeter"]).limits(|limits| {
+        limits.body_timeout = Duration::from_millis(100);
+        limits.body_bytes = 100;
+    });
+    let gateway = setup.alter(speaking(Protocol::Http2, None)).start();
+    (upstream, gateway)
+}
+
+/// The caller alone says that a request is a call: that once switched off the limits of any application on HTTP/2.
+#[test]
+fn a_content_type_alone_lifts_no_limit() {
+    let (upstream, gateway) = before_no_calls();
+    run(async {
+        let (head, ..) = answer(&gateway, call(&gateway, "Hello", Some(&["user"]))).await;
+        assert_eq!(head.headers()["grpc-status"], "12");
+        assert_eq!(upstream.connections(), 0, "nobody said that it takes calls");
+    });
+}
+
+#[test]
+fn two_content_types_are_no_call() {
+    let (_upstream, gateway) = before_no_calls();
+    run(async {
+        for first in ["application/grpc", "application/json"] {
+            let mut request = call(&gateway, "Hello", Some(&["user"]));
+            request.headers_mut().insert("content-type", HeaderValue::from_static(first));
+            request.headers_mut().append("content-type", HeaderValue::from_static("application/grpc"));
+            let mut sender = connect(gateway.address).await;
+            let (answer, mut out) = sender.send_request(request, false).unwrap();
+            for _ in 0..3 {
+                let _ = out.send_data(message(&"x".repeat(60)), false);
+            }
+            assert_eq!(answer.await.unwrap().status(), 413, "many messages are one body");
+        }
+    });
+}
+
+#[test]
+fn the_first_message_of_a_call_is_waited_for_as_long_as_a_body() {
+    let upstream = H2Upstream::start(Manner::default(), |request: Asked, mut respond: Respond| async move {
+        let _ = read(request.into_body()).await;
+        let _ = respond.send_response(Response::new(()), true);
+    });
+    let setup = Gateway::setup().upstream("app", &[upstream.address]).rules("app", RULES);
+    let setup = setup.at("app", &["/app.Greeter"]).upstreams_as(called);
+    let setup = setup.limits(|limits| limits.body_timeout = Duration::from_millis(200));
+    let gateway = setup.alter(speaking(Protocol::Http2, None)).start();
+    run(async {
+        for drips in [false, true] {
+            let mut sender = connect(gateway.address).await;
+            let (mut answer, mut out) =
+                sender.send_request(call(&gateway, "Hello", Some(&["user"])), false).unwrap();
+            let _ = out.send_data(message(&"x".repeat(10_000)).slice(..5), false);
+            let head = loop {
+                match tokio::time::timeout(Duration::from_millis(20), &mut answer).await {
+                    Ok(head) => break head.unwrap(),
+                    Err(_) if drips => drop(out.send_data(Bytes::from_static(b"x"), false)),
+                    Err(_) => {}
+                }
+            };
+            assert_eq!(head.headers()["grpc-status"], "4", "a piece now and then is no message");
+        }
+    });
 }
 
 #[test]

@@ -275,6 +275,10 @@ fn an_upstream_says_what_it_speaks_and_whom_it_trusts() {
     };
     let config = good(&upstream("http://h:1", ""));
     assert_eq!((config.upstreams[0].protocol, &config.upstreams[0].tls), (Protocol::Http1, &None));
+    let calls = |more: &str| good(&upstream("http://h:1", more)).upstreams[0].calls;
+    assert_eq!(calls("protocol = \"h2\""), Calls::Refused);
+    assert_eq!(calls("protocol = \"h2\"\ngrpc = true"), Calls::Passed);
+    assert_eq!(calls("grpc = false"), Calls::Refused);
     let tls = "protocol = \"auto\"\ntls = { ca = \"ca.pem\", certificate = \"own.pem\", key = \"own.key\", server-name = \"a.internal\" }";
     let config = good(&upstream("https://10.0.0.1", tls));
     let tls = config.upstreams[0].tls.as_ref().unwrap();
@@ -286,6 +290,8 @@ fn an_upstream_says_what_it_speaks_and_whom_it_trusts() {
         ("http://h:1", "protocol = \"auto\"", "only TLS lets a server choose"),
         ("http://h:1", "protocol = \"http2\"", "unknown protocol `http2`"),
         ("http://h:1", "tls = { ca = \"ca.pem\" }", "no server here is spoken to over TLS"),
+        ("http://h:1", "grpc = true", "gRPC needs HTTP/2"),
+        ("http://h:1", "grpc = \"yes\"\nprotocol = \"h2\"", "expected true or false"),
         ("https://h", "tls = { certificate = \"own.pem\" }", "come together"),
         ("https://h", "tls = { server-name = \"a b\" }", "not a host name"),
         ("https://h", "tls = { verify = false }", "unknown key `verify`"),

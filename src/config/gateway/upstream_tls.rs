@@ -1,4 +1,4 @@
-//! Reads `[upstreams.NAME] protocol` and `tls`. There is no key that turns verification off.
+//! Reads `[upstreams.NAME] protocol`, `grpc` and `tls`. There is no key that turns verification off.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 use super::super::diagnostic::{Diagnostic, code};
 use super::super::raw::{Entry, Fields, Node};
 use super::read::Reader;
-use super::{ClientIdentity, Protocol, Scheme, ServerAddress, UpstreamTls};
+use super::{Calls, ClientIdentity, Protocol, Scheme, ServerAddress, UpstreamTls};
 
 pub(super) fn protocol(reader: &mut Reader<'_>, node: Option<&Node>, servers: &[ServerAddress]) -> Protocol {
     let Some(text) = node.and_then(|node| node.text(reader.diagnostics)) else { return Protocol::default() };
@@ -29,6 +29,16 @@ pub(super) fn protocol(reader: &mut Reader<'_>, node: Option<&Node>, servers: &[
             Protocol::default()
         }
     }
+}
+
+pub(super) fn calls(reader: &mut Reader<'_>, node: Option<&Node>, protocol: Protocol) -> Calls {
+    let Some(node) = node.filter(|node| node.bool(reader.diagnostics) == Some(true)) else {
+        return Calls::Refused;
+    };
+    if protocol == Protocol::Http1 {
+        reader.mistake(node.span, "gRPC needs HTTP/2: say `protocol = \"h2\"`, or `\"auto\"`");
+    }
+    Calls::Passed
 }
 
 pub(super) fn tls(reader: &mut Reader<'_>, entry: &Entry, servers: &[ServerAddress]) -> Option<UpstreamTls> {

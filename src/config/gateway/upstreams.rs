@@ -33,6 +33,7 @@ pub(super) fn upstream(
     }
     let protocol = upstream_tls::protocol(reader, fields.take("protocol"), &servers);
     let tls = fields.entry("tls").and_then(|entry| upstream_tls::tls(reader, entry, &servers));
+    let calls = upstream_tls::calls(reader, fields.take("grpc"), protocol);
     let strip = strip(reader, fields.take("strip"), &at);
     let credential = fields.entry("credential").and_then(|entry| credential(reader, entry));
     let (minute, day) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
@@ -44,6 +45,7 @@ pub(super) fn upstream(
     let config = UpstreamConfig {
         at,
         protocol,
+        calls,
         tls,
         strip,
         credential,
