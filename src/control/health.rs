@@ -14,12 +14,15 @@ use crate::upstream::{News, Resolve, Server, Upstream, Upstreams};
 
 /// How often it is looked whether something is due.
 const TICK: Duration = Duration::from_millis(100);
+/// How long a name that was never found is left alone.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// When something is due at one server.
 #[derive(Clone, Copy, Debug)]
 struct Due {
     probe: Instant,
-    look_up: Instant,
+    /// When it was looked up last, and how long what was found then is good for.
+    looked_up: Option<(Instant, Duration)>,
 }
 
 /// Looks after the servers for as long as it is polled.
@@ -49,7 +52,7 @@ fn round(upstreams: &Upstreams, due: &mut HashMap<u64, Due>, now: Instant) -> Ve
     let mut kept = HashMap::new();
     for upstream in upstreams.iter() {
         for server in upstream.servers() {
-            let mut next = due.get(&server.id()).copied().unwrap_or(Due { probe: now, look_up: now });
+            let mut next = due.get(&server.id()).copied().unwrap_or(Due { probe: now, looked_up: None });
             match upstream.health() {
                 Some(check) if next.probe <= now => {
                     next.probe = now + shaken(check.every);
@@ -61,8 +64,11 @@ fn round(upstreams: &Upstreams, due: &mut HashMap<u64, Due>, now: Instant) -> Ve
                     server.unprobed();
                 }
             }
-            if server.is_named() && next.look_up <= now {
-                next.look_up = now + shaken(upstream.resolve_every());
+            let is_old = next.looked_up.is_none_or(|(at, good_for)| {
+                now >= at + if server.is_found() { good_for } else { RETRY.min(good_for) }
+            });
+            if server.is_named() && is_old {
+                next.looked_up = Some((now, shaken(upstream.resolve_every())));
                 work.push(Work::LookUp(server.clone()));
             }
             kept.insert(server.id(), next);
@@ -88,5 +94,28 @@ async fn probe(upstream: Arc<Upstream>, server: Arc<Server>) {
             tracing::warn!(upstream = %name, server = %address, path = check.path, "fails its health check");
         }
         None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plumbing::{Limits, Scheme, ServerAddress, UpstreamConfig};
+    use crate::upstream::Looking;
+
+    fn found(_: String, port: u16) -> Looking {
+        Box::pin(async move { Ok(vec![([127, 0, 0, 1], port).into()]) })
+    }
+
+    #[tokio::test]
+    async fn a_name_that_was_never_found_is_looked_up_soon_again() {
+        let address = ServerAddress { scheme: Scheme::Http, host: "app.example".into(), port: 7 };
+        let config = UpstreamConfig::new("a".into(), vec![address]);
+        let upstreams = Upstreams::build([config].iter(), &Limits::default(), None);
+        let (mut due, start) = (HashMap::new(), Instant::now());
+        let mut looks = |seconds| round(&upstreams, &mut due, start + Duration::from_secs_f64(seconds)).len();
+        assert_eq!([0.0, 0.5, 1.0, 1.5, 2.0].map(&mut looks), [1, 0, 1, 0, 1]);
+        assert!(upstreams.get(0).unwrap().servers()[0].look_up(found).await);
+        assert_eq!([3.0, 20.0, 32.0, 33.0].map(&mut looks), [0, 0, 1, 0]);
     }
 }

@@ -18,7 +18,7 @@ use super::connection::{Connection, Own, Past};
 use super::dial::dial as reach;
 use super::line::Line;
 use super::tap::Tap;
-use super::{Server, names, opening, pool};
+use super::{Server, opening, pool};
 use crate::balance;
 use crate::plumbing::{Protocol, Scheme, UpstreamTls};
 
@@ -133,7 +133,8 @@ pub(super) enum Dialed {
 /// Opens a connection of one's own within the time, and counts what came of it.
 pub(super) async fn dial(link: &Link, server: &Server, used: Use) -> Result<Dialed, Obstacle> {
     let opened = tokio::time::timeout(link.timeout, connect(link, server, used)).await;
-    let opened = opened.unwrap_or(Err(Obstacle::Timeout));
+    let late = || Err(if server.names.is_known() { Obstacle::Timeout } else { Obstacle::Name });
+    let opened = opened.unwrap_or_else(|_elapsed| late());
     match &opened {
         Ok(_) => server.connected(),
         Err(obstacle) => server.gate.not_opened(*obstacle),
@@ -143,12 +144,7 @@ pub(super) async fn dial(link: &Link, server: &Server, used: Use) -> Result<Dial
 
 async fn connect(link: &Link, server: &Server, used: Use) -> Result<Dialed, Obstacle> {
     let address = server.address();
-    let mut addresses = server.names.addresses();
-    if addresses.is_empty() {
-        // Nobody has looked the name up yet.
-        server.look_up(names::system).await;
-        addresses = server.names.addresses();
-    }
+    let addresses = server.names.found().await;
     if addresses.is_empty() {
         return Err(Obstacle::Name);
     }

@@ -3,11 +3,12 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
 
 use crate::plumbing::ServerAddress;
 
@@ -31,31 +32,82 @@ pub(super) enum Names {
     /// It has no name.
     Fixed(SocketAddr),
     /// They may change.
-    Named { known: ArcSwapOption<Vec<SocketAddr>>, turn: AtomicUsize },
+    Named(Box<Named>),
+}
+
+/// What is known of a name.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    known: ArcSwapOption<Vec<SocketAddr>>,
+    turn: AtomicUsize,
+    /// Somebody looks it up just now.
+    is_sought: AtomicBool,
+    /// The last look-up found nothing.
+    has_failed: AtomicBool,
+    /// A look-up ended.
+    ended: Notify,
+}
+
+/// A look-up that is under way for as long as this lives.
+pub(super) struct Seeking<'n>(&'n Named);
+
+impl Drop for Seeking<'_> {
+    fn drop(&mut self) {
+        self.0.is_sought.store(false, Ordering::Release);
+    }
 }
 
 impl Names {
     pub(super) fn new(address: &ServerAddress) -> Self {
         match address.host.parse::<IpAddr>() {
             Ok(ip) => Self::Fixed(SocketAddr::new(ip, address.port)),
-            Err(_) => Self::Named { known: ArcSwapOption::empty(), turn: AtomicUsize::new(0) },
+            Err(_) => Self::Named(Box::default()),
         }
     }
 
     /// Whether there is anything to look up.
     pub(super) fn is_named(&self) -> bool {
-        matches!(self, Self::Named { .. })
+        matches!(self, Self::Named(_))
+    }
+
+    /// Whether there are addresses.
+    pub(super) fn is_known(&self) -> bool {
+        match self {
+            Self::Fixed(_) => true,
+            Self::Named(named) => named.known.load().is_some(),
+        }
+    }
+
+    /// Leave to look the name up, unless there is none or somebody does already.
+    pub(super) fn seek(&self) -> Option<Seeking<'_>> {
+        let Self::Named(named) = self else { return None };
+        (!named.is_sought.swap(true, Ordering::AcqRel)).then(|| Seeking(named))
+    }
+
+    /// The addresses, once there are any; none if the last look-up failed. Whoever asks for a connection waits for the
+    /// look-up that is under way and never begins one: threads that wait for a silent name server are few.
+    pub(super) async fn found(&self) -> Vec<SocketAddr> {
+        let Self::Named(named) = self else { return self.addresses() };
+        loop {
+            let mut ended = pin!(named.ended.notified());
+            ended.as_mut().enable();
+            let addresses = self.addresses();
+            if !addresses.is_empty() || named.has_failed.load(Ordering::Acquire) {
+                return addresses;
+            }
+            ended.await;
+        }
     }
 
     /// The addresses in the order in which to try them; none if nobody has looked them up yet.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         match self {
             Self::Fixed(address) => vec![*address],
-            Self::Named { known, turn } => {
-                let known = known.load();
+            Self::Named(named) => {
+                let known = named.known.load();
                 let Some(known) = known.as_ref() else { return Vec::new() };
                 let mut rotated = known.to_vec();
-                let turn = turn.fetch_add(1, Ordering::Relaxed);
+                let turn = named.turn.fetch_add(1, Ordering::Relaxed);
                 rotated.rotate_left(turn.checked_rem(known.len()).unwrap_or(0));
                 rotated
             }
@@ -66,19 +118,22 @@ impl Names {
     pub(super) fn has(&self, address: &SocketAddr) -> bool {
         match self {
             Self::Fixed(_) => true,
-            Self::Named { known, .. } => known.load().as_ref().is_none_or(|known| known.contains(address)),
+            Self::Named(named) => named.known.load().as_ref().is_none_or(|known| known.contains(address)),
         }
     }
 
     /// What a look-up found. Nothing, or a failure, leaves the addresses as they are.
     pub(super) fn learn(&self, found: io::Result<Vec<SocketAddr>>) -> bool {
-        let (Self::Named { known, .. }, Ok(mut found)) = (self, found) else { return false };
+        let Self::Named(named) = self else { return false };
+        let mut found = found.unwrap_or_default();
         found.truncate(ADDRESSES_MAX);
-        if found.is_empty() {
-            return false;
+        let is_news = !found.is_empty();
+        if is_news {
+            named.known.store(Some(Arc::new(found)));
         }
-        known.store(Some(Arc::new(found)));
-        true
+        named.has_failed.store(!is_news, Ordering::Release);
+        named.ended.notify_waiters();
+        is_news
     }
 }
 

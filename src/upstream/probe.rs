@@ -53,8 +53,15 @@ impl Server {
         self.names.is_named()
     }
 
-    /// Looks its name up and remembers what was found.
+    /// Whether it is known where it is.
+    #[must_use]
+    pub fn is_found(&self) -> bool {
+        self.names.is_known()
+    }
+
+    /// Looks its name up and remembers what was found, unless a look-up is under way.
     pub async fn look_up(&self, resolve: Resolve) -> bool {
+        let Some(_seeking) = self.names.seek() else { return false };
         let address = self.address();
         self.names.learn(resolve(address.host.clone(), address.port).await)
     }

@@ -150,3 +150,48 @@ async fn a_name_leads_elsewhere_after_the_next_look_up() {
     assert!(server.look_up(fake).await);
     assert!(!server.names.has(&gone));
 }
+
+/// Every request once looked the name up by itself, on threads that verify tokens as well.
+#[tokio::test]
+async fn a_request_waits_for_the_name_and_never_looks_it_up() {
+    fn nothing(_: String, _: u16) -> names::Looking {
+        Box::pin(async { Err(std::io::ErrorKind::NotFound.into()) })
+    }
+    fn silent(_: String, _: u16) -> names::Looking {
+        Box::pin(std::future::pending())
+    }
+    fn found(_: String, port: u16) -> names::Looking {
+        Box::pin(async move { Ok(vec![([127, 0, 0, 1], port).into()]) })
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // A name that the system would find.
+    let address = ServerAddress { scheme: Scheme::Http, host: "localhost".into(), port };
+    let mut config = UpstreamConfig::new("a".into(), vec![address]);
+    config.connect_timeout = Duration::from_millis(50);
+    let upstreams = build(&[config.clone()], None);
+    let upstream = upstreams.get(0).unwrap();
+    let server = &upstream.servers()[0];
+    let ask = || upstream.send(http::Request::new(Outgoing::Empty), None);
+    assert_eq!(ask().await.unwrap_err(), Failure::Unreachable);
+    assert_eq!((upstream.unopened(Obstacle::Name), server.opened()), (1, 0));
+
+    let mut looking = Box::pin(server.look_up(silent));
+    assert!(futures_util::FutureExt::now_or_never(&mut looking).is_none());
+    assert!(!server.look_up(found).await && !server.is_found(), "one look-up at a time");
+    drop(looking);
+
+    config.connect_timeout = Duration::from_secs(60);
+    let upstreams = build(&[config], Some(&upstreams));
+    let upstream = upstreams.get(0).unwrap();
+    let server = &upstream.servers()[0];
+    let failing = upstream.send(http::Request::new(Outgoing::Empty), None);
+    let (failed, _) = tokio::join!(failing, server.look_up(nothing));
+    assert_eq!(failed.unwrap_err(), Failure::Unreachable, "at once, not when the time is over");
+    assert!(server.look_up(found).await);
+    let mut asked = Box::pin(upstream.send(http::Request::new(Outgoing::Empty), None));
+    tokio::select! {
+        _ = &mut asked => panic!("nobody answers"),
+        accepted = listener.accept() => drop(accepted.unwrap()),
+    }
+}
