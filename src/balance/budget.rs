@@ -30,6 +30,8 @@ impl Budget {
     /// Takes one retry out of it, if there is one. `requests` counts those that were sent so far, in 40 bits.
     pub fn take(&mut self, requests: u64, now_ms: u64) -> bool {
         let newer = requests.wrapping_sub(self.requests) & ((1 << COUNT_BITS) - 1);
+        // A count that fell (a server is gone, and its part with it) looks like one that nearly went round.
+        let newer = if newer >> (COUNT_BITS - 1) == 0 { newer } else { 0 };
         let passed = now_ms.saturating_sub(self.at_ms);
         let earned = newer.saturating_mul(PER_REQUEST).saturating_add(passed.saturating_mul(PER_MS));
         self.saved = self.saved.saturating_add(earned).min(MOST);
@@ -67,5 +69,13 @@ mod tests {
     fn the_count_may_wrap() {
         let mut budget = Budget { saved: 0, requests: (1 << COUNT_BITS) - 5, at_ms: 0 };
         assert_eq!(taken(&mut budget, 5, 0), 2);
+    }
+
+    /// A reload that removed a server once refilled the budget.
+    #[test]
+    fn a_count_that_falls_earns_nothing() {
+        let mut budget = Budget { saved: 0, requests: 5000, at_ms: 0 };
+        assert_eq!(taken(&mut budget, 3000, 0), 0);
+        assert_eq!(taken(&mut budget, 3010, 0), 2, "and goes on from there");
     }
 }
