@@ -171,6 +171,6 @@ pub(super) fn again(request: Request<Outgoing>) -> Again {
 }
 
 /// Whether a server says that it can't.
-fn is_failure(status: StatusCode) -> bool {
+pub(super) fn is_failure(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }

@@ -8,7 +8,7 @@ use http::{Request, Response, StatusCode};
 use super::answer::{Answer, Lease};
 use super::choice::Choice;
 use super::connect::{self, Use};
-use super::exchange::{Failure, Lost};
+use super::exchange::{Failure, Lost, is_failure};
 use super::server::Fault;
 use super::{Outgoing, Pipe, Server, Upstream};
 
@@ -64,7 +64,11 @@ impl Upstream {
                     return Err(lost.failure());
                 }
             };
-            server.answered();
+            if is_failure(response.status()) {
+                self.failed(server, Fault::Answer);
+            } else {
+                server.answered();
+            }
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let answer = |incoming| Answer::new(incoming, lease, None, patience);
                 return Ok(Switched::No(Box::new(response.map(answer))));

@@ -136,3 +136,22 @@ fn a_tunnel_ends_when_either_side_does() {
     assert!(socket.is_gone());
     gateway.counts("gatewarden_sockets", &[" 0"]);
 }
+
+/// An opening that was answered at all once counted as a good answer.
+#[test]
+fn a_server_that_fails_openings_is_left_alone() {
+    let bad = Upstream::scripted(|wire: &mut Wire| {
+        wire.read_head()?;
+        wire.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+    });
+    let good = echo();
+    let gateway = Gateway::setup()
+        .upstream("app", &[bad.address, good.address])
+        .socket("path = \"/app-guarded/{rest...}\"\nkind = \"websocket\"")
+        .start();
+    let token = gateway.token(&["user"]);
+    let opened = (0..10).filter(|_| Socket::open(&gateway, TARGET, &[&token]).is_ok()).count();
+    assert_eq!(opened, 5, "in turn, and five failures in a row are enough");
+    let server = format!("server=\"{}\"", bad.address);
+    gateway.counts("gatewarden_upstream_server_ejections_total", &[&server, " 1"]);
+}
