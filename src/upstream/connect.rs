@@ -115,13 +115,7 @@ pub(super) async fn open(link: &Link, server: &Arc<Server>, used: Use) -> Result
     if is_shared {
         return opening::share(link, server).await;
     }
-    match dial(link, server, used).await? {
-        Dialed::Own(own) => Ok(Connection::Own(own)),
-        Dialed::Line(line) => {
-            pool::keep(server, &line);
-            Ok(Connection::Shared(line.share()))
-        }
-    }
+    Ok(opening::own(server, dial(link, server, used).await?))
 }
 
 /// A new connection.

@@ -13,8 +13,8 @@ use super::connect::{self, Dialed, Link, Mark, Obstacle, Use};
 use super::connection::Connection;
 use super::{Server, pool};
 
-/// How often to wait for a connection that others were quicker to fill.
-const TRIES: usize = 8;
+/// How often to wait for a connection that others were quicker to fill, before one of one's own is opened.
+const TRIES: usize = 2;
 
 type Opening = Shared<Pin<Box<dyn Future<Output = Result<(), Obstacle>> + Send>>>;
 type Pending = WeakShared<Pin<Box<dyn Future<Output = Result<(), Obstacle>> + Send>>>;
@@ -24,7 +24,8 @@ thread_local! {
     static OPENING: RefCell<HashMap<u64, (Mark, Pending), foldhash::fast::RandomState>> = RefCell::default();
 }
 
-/// Takes part in a connection that has room, opening one where there is none.
+/// Takes part in a connection that has room, opening one where there is none. Only what stands in the way of a connection
+/// makes this fail: that there are many who want one says nothing of the server.
 pub(super) async fn share(link: &Link, server: &Arc<Server>) -> Result<Connection, Obstacle> {
     for _ in 0..TRIES {
         if let Some(connection) = pool::take(server, link) {
@@ -32,7 +33,20 @@ pub(super) async fn share(link: &Link, server: &Arc<Server>) -> Result<Connectio
         }
         joined(link, server).await?;
     }
-    Err(Obstacle::Timeout)
+    let dialed = connect::dial(link, server, Use::Http).await?;
+    Ok(own(server, dialed))
+}
+
+/// A part in a connection that was just opened, taken before others see it.
+pub(super) fn own(server: &Server, dialed: Dialed) -> Connection {
+    match dialed {
+        Dialed::Line(line) => {
+            let share = line.share();
+            pool::keep(server, &line);
+            Connection::Shared(share)
+        }
+        Dialed::Own(connection) => Connection::Own(connection),
+    }
 }
 
 fn joined(link: &Link, server: &Arc<Server>) -> Opening {
