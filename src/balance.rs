@@ -49,6 +49,12 @@ impl Turn {
         Self { balance, ticket, tenant, tried: 0 }
     }
 
+    /// Whether one of `servers` wasn't tried.
+    #[must_use]
+    pub fn has_more(&self, servers: usize) -> bool {
+        usize::try_from(self.tried.count_ones()).is_ok_and(|tried| tried < servers)
+    }
+
     /// The server to try next, of `servers`: one in good order if there is any, else any, because a server that failed
     /// lately is still better than no answer.
     pub fn next(&mut self, servers: usize, look: impl Fn(usize) -> Standing) -> Option<usize> {

@@ -21,6 +21,14 @@ pub(super) enum Choice<'u> {
 }
 
 impl<'u> Choice<'u> {
+    /// Whether there is a next one.
+    pub(super) fn has_more(&self) -> bool {
+        match self {
+            Self::Only(server) => server.is_some(),
+            Self::Among(upstream, turn) => turn.has_more(upstream.servers.len()),
+        }
+    }
+
     /// The next one.
     pub(super) fn next(&mut self) -> Option<&'u Arc<Server>> {
         match self {

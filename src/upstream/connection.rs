@@ -92,9 +92,12 @@ impl Connection {
         }
     }
 
-    /// Whether a request that it lost can be had again without having been copied.
-    pub(super) fn remembers(&self) -> bool {
-        matches!(self, Self::Own(own) if own.past.written.is_some())
+    /// Where the request that is sent is remembered, if it is without having been copied.
+    pub(super) fn written(&self) -> Option<Arc<Written>> {
+        match self {
+            Self::Own(own) => own.past.written.clone(),
+            Self::Shared(_) => None,
+        }
     }
 }
 

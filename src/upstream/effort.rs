@@ -31,7 +31,7 @@ impl Upstream {
         request: Request<Outgoing>,
         tenant: Option<u64>,
     ) -> Result<Response<Answer>, Failure> {
-        self.try_all(self.choice(tenant), self.config.read_timeout, request)
+        self.try_all((self.choice(tenant), self.config.retries), self.config.read_timeout, request)
             .await
             .map(|(response, _)| response)
     }
@@ -42,11 +42,13 @@ impl Upstream {
         request: Request<Outgoing>,
         tenant: Option<u64>,
     ) -> Result<(Response<Answer>, Arc<Server>), Failure> {
-        let sent = self.try_all(self.choice(tenant), self.config.read_timeout, request).await;
+        let tries = (self.choice(tenant), self.config.retries);
+        let sent = self.try_all(tries, self.config.read_timeout, request).await;
         sent.map(|(response, server)| (response, server.clone()))
     }
 
-    /// Sends a request to this server and no other, which may take `patience` to answer if that is longer than usual.
+    /// Sends a request to this server and no other, which may take `patience` to answer if that is longer than usual. What
+    /// was sent isn't sent again, whatever its method: who polls takes away what is there.
     pub async fn send_to(
         &self,
         server: &Arc<Server>,
@@ -54,18 +56,19 @@ impl Upstream {
         request: Request<Outgoing>,
     ) -> Result<Response<Answer>, Failure> {
         let patience = self.config.read_timeout.max(patience);
-        self.try_all(Choice::Only(Some(server)), patience, request).await.map(|(response, _)| response)
+        let tries = (Choice::Only(Some(server)), 0);
+        self.try_all(tries, patience, request).await.map(|(response, _)| response)
     }
 
     async fn try_all<'u>(
         &'u self,
-        mut choice: Choice<'u>,
+        (mut choice, repeats): (Choice<'u>, usize),
         piece: Duration,
         request: Request<Outgoing>,
     ) -> Sent<'u> {
         let server = choice.next().ok_or(Failure::Unreachable)?;
         let slot = self.enter(server).await?;
-        let effort = Effort { upstream: self, choice, patience: self.patience(piece), resent: 0 };
+        let effort = Effort { upstream: self, choice, repeats, patience: self.patience(piece), resent: 0 };
         let Some(connection) = pool::take(server, &self.link) else {
             // Seldom needed and large: boxed, so that not every request is moved about with room for it.
             return Box::pin(effort.persist(server, Some(slot), request)).await;
@@ -82,15 +85,19 @@ impl Upstream {
 struct Effort<'u> {
     upstream: &'u Upstream,
     choice: Choice<'u>,
+    /// How often it may be sent again after it was sent.
+    repeats: usize,
     patience: Patience,
     resent: usize,
 }
 
 impl<'u> Effort<'u> {
-    /// How long this try may take: less than the whole where another one could follow.
+    /// How long this try may take: less than the whole where another server could be tried after it.
     fn patience(&self, request: &Request<Outgoing>) -> Patience {
         match self.upstream.config.try_timeout {
-            Some(most) if self.resent < self.upstream.config.retries && exchange::is_safe(request) => {
+            Some(most)
+                if self.resent < self.repeats && self.choice.has_more() && exchange::is_safe(request) =>
+            {
                 Patience { head: most.min(self.patience.head), ..self.patience }
             }
             _ => self.patience,
@@ -193,7 +200,7 @@ impl<'u> Effort<'u> {
     fn again(&mut self, again: Again, failure: Failure) -> Result<Box<Request<Outgoing>>, Failure> {
         let upstream = self.upstream;
         let tries = || upstream.servers.iter().map(|server| server.requests()).sum();
-        let again = again.filter(|_| self.resent < upstream.config.retries);
+        let again = again.filter(|_| self.resent < self.repeats);
         let again = again.ok_or_else(|| self.failed(failure))?;
         if !upstream.gate.pay(tries()) {
             return Err(self.failed(failure));

@@ -36,7 +36,7 @@ pub enum Failure {
 /// How long an exchange may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// The answer's first piece.
+    /// The answer's first piece: less than for the next ones where the request could be sent elsewhere after it.
     pub(super) head: Duration,
     /// Each next one.
     pub(super) piece: Duration,
@@ -138,14 +138,20 @@ impl Upstream {
         meter: Option<&Meter>,
         patience: Patience,
     ) -> Result<Response<Source>, Lost> {
-        let patience_for_head = if connection.remembers() { patience.head } else { patience.piece };
+        // Cut short only what can be sent elsewhere then.
+        let is_short = patience.head < patience.piece;
+        let mut written = if is_short { connection.written() } else { None };
+        let mut wait = if written.is_some() { patience.head } else { patience.piece };
         let mut moved = 0;
         {
             let mut response = pin!(connection.send(request));
             loop {
-                let until = patience.end.min(Moment::now() + patience_for_head);
+                let until = patience.end.min(Moment::now() + wait);
                 match timeout_at(until, response.as_mut()).await {
                     Ok(outcome) => return outcome,
+                    Err(_elapsed) if written.take().is_some_and(|written| !written.is_whole()) => {
+                        wait = patience.piece.saturating_sub(patience.head);
+                    }
                     Err(_elapsed) => {
                         let now_moved = meter.map_or(0, Meter::moved);
                         if now_moved == moved || until == patience.end {

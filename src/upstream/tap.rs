@@ -52,9 +52,14 @@ impl Written {
         bytes.extend_from_slice(piece);
     }
 
+    /// Whether what went out can be had again.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
+    }
+
     /// The request that went out, if all of it was remembered. It has no body.
     pub(super) fn request(&self) -> Option<Request<Outgoing>> {
-        if !self.is_wanted.load(Ordering::Relaxed) {
+        if !self.is_whole() {
             return None;
         }
         let bytes =

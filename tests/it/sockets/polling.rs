@@ -5,7 +5,7 @@ use std::thread;
 use super::backend::Backend;
 use super::client::{PATH, Polling, Socket};
 use super::{desk, desk_with};
-use crate::support::{Gateway, eventually};
+use crate::support::{Gateway, Upstream, eventually};
 
 fn connected(gateway: &Gateway) -> Polling {
     Polling::connected(gateway, &[&gateway.token(&["user"])])
@@ -233,4 +233,23 @@ fn a_token_may_come_with_the_first_packet_of_a_session() {
     assert_eq!(session.post(r#"42["publishCimEvent"]"#).status, 401);
     assert_eq!(backend.packets().len(), before);
     assert_eq!(session.get().status, 400);
+}
+
+/// A poll takes packets away. One whose connection broke off was once sent again, and they were lost.
+#[test]
+fn a_poll_that_breaks_off_is_not_sent_again() {
+    const OPEN: &str =
+        r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":100000}"#;
+    let upstream = Upstream::scripted(|wire| {
+        wire.read_head()?;
+        let length = OPEN.len();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n");
+        wire.write(format!("{head}{OPEN}").as_bytes())?;
+        // The poll is read, and its answer lost.
+        wire.read_head().map(drop)
+    });
+    let gateway = super::desk_before(&[upstream.address], &["header"]);
+    let mut session = Polling::open(&gateway, &[&gateway.token(&["user"])]);
+    assert_eq!(session.get().status, 502);
+    assert_eq!(upstream.heads().len(), 2, "{:?}", upstream.heads());
 }
