@@ -42,16 +42,18 @@ pub(super) fn judge(
     Ok(expires)
 }
 
-/// What the token may be shown with is never taken for absent because it can't be read.
+/// What the token may be shown with is never taken for absent because it can't be read, or is something that a caller
+/// isn't asked to prove: a key of DPoP (RFC 9449 §6.1), a key or its name (RFC 7800 §3).
 fn judge_confirmation(claims: &Map<String, Value>) -> Result<(), TokenError> {
-    let thumbprint = match claims.get("cnf") {
+    let ways = match claims.get("cnf") {
         None => return Ok(()),
-        Some(Value::Object(ways)) => ways.get(THUMBPRINT),
+        Some(Value::Object(ways)) => ways,
         Some(_) => return Err(TokenError::Malformed),
     };
-    match thumbprint {
-        None | Some(Value::String(_)) => Ok(()),
-        Some(_) => Err(TokenError::Malformed),
+    match (ways.get(THUMBPRINT), ways.len()) {
+        (Some(Value::String(_)), 1) => Ok(()),
+        (Some(Value::String(_)) | None, _) => Err(TokenError::Unprovable),
+        (Some(_), _) => Err(TokenError::Malformed),
     }
 }
 
@@ -208,6 +210,23 @@ mod tests {
         let claims = json!({"sub": "ada", "aud": "api", "exp": NOW.0 + 60, "nbf": null});
         let judged = judge(claims.as_object().unwrap(), &issuer(IssuerKind::Oidc), NOW);
         assert_eq!(judged, Err(TokenError::Malformed));
+    }
+
+    #[test]
+    fn a_token_is_bound_to_a_certificate_or_to_nothing() {
+        assert!(judged(&json!({ "cnf": { "x5t#S256": "AAAA" } })).is_ok());
+        for cnf in [
+            json!({ "jkt": "AAAA" }),
+            json!({ "jwk": { "kty": "OKP" } }),
+            json!({ "kid": "own" }),
+            json!({ "x5t#S256": "AAAA", "jkt": "AAAA" }),
+            json!({}),
+        ] {
+            assert_eq!(judged(&json!({ "cnf": cnf })), Err(TokenError::Unprovable), "{cnf}");
+        }
+        for cnf in [json!("AAAA"), json!(["AAAA"]), json!({ "x5t#S256": ["AAAA"] })] {
+            assert_eq!(judged(&json!({ "cnf": cnf })), Err(TokenError::Malformed), "{cnf}");
+        }
     }
 
     #[test]

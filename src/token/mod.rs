@@ -244,6 +244,9 @@ pub enum TokenError {
     /// It is bound to a certificate that the connection doesn't have.
     #[error("the token is bound to another certificate")]
     NotBound,
+    /// It is bound to what a caller can't prove here: DPoP's key, for one.
+    #[error("the token is bound to something else than a certificate")]
+    Unprovable,
     /// The issuer has no keys, or they are too old to be trusted.
     #[error("the issuer's keys are not available")]
     KeysUnavailable,
@@ -267,6 +270,7 @@ impl TokenError {
             Self::PersonalAccount => "personal-account",
             Self::DevToken => "dev-token",
             Self::NotBound => "not-bound",
+            Self::Unprovable => "other-binding",
             Self::KeysUnavailable => "keys-unavailable",
         }
     }

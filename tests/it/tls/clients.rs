@@ -120,6 +120,13 @@ fn a_bound_token_counts_with_its_certificate_alone() {
         let token = gateway.token_saying(&json!({ "roles": ["user"], "cnf": odd }));
         assert_eq!(asked(&gateway, &authority, Some(&own), &[&token]), 401, "{odd}");
     }
+    // Bound to what nobody asks for here isn't bound to nothing.
+    let both = json!({ "x5t#S256": thumbprint(&own), "jkt": "a" });
+    for other in [json!({ "jkt": "a" }), json!({ "jwk": {} }), json!({ "kid": "a" }), both] {
+        let token = gateway.token_saying(&json!({ "roles": ["user"], "cnf": other }));
+        assert_eq!(asked(&gateway, &authority, Some(&own), &[&token]), 401, "{other}");
+    }
+    gateway.counts("gatewarden_auth_failures_total", &["other-binding"]);
 }
 
 #[test]
