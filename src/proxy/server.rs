@@ -40,7 +40,18 @@ pub(super) enum Phase {
     Draining {
         /// How long a connection may still wait for a request.
         idle: Duration,
+        /// Whose the connections are that wait to be accepted.
+        queue: Queue,
     },
+}
+
+/// Who accepts what waits to be accepted when a gateway ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// This process: nobody comes after it.
+    Own,
+    /// The process that has taken over.
+    Successors,
 }
 
 impl Phase {
@@ -52,8 +63,13 @@ impl Phase {
     pub(super) fn idle(self) -> Duration {
         match self {
             Self::Open => Duration::MAX,
-            Self::Draining { idle } => idle,
+            Self::Draining { idle, .. } => idle,
         }
+    }
+
+    /// Whether what waits to be accepted is this process's to answer.
+    fn has_queue(self) -> bool {
+        !matches!(self, Self::Draining { queue: Queue::Successors, .. })
     }
 }
 
@@ -142,17 +158,17 @@ impl Running {
 
     /// Stops accepting; requests in flight go on until they end or the drain time is over.
     pub fn stop(&self) {
-        self.leave(IDLE_GRACE);
+        self.leave(IDLE_GRACE, Queue::Own);
     }
 
     /// The same for a gateway whose address another process serves by now: who is connected has more time to learn of
     /// it with an answer.
     pub fn replaced(&self) {
-        self.leave(IDLE_GRACE_REPLACED);
+        self.leave(IDLE_GRACE_REPLACED, Queue::Successors);
     }
 
-    fn leave(&self, idle: Duration) {
-        self.phase.send_replace(Phase::Draining { idle: idle.min(self.drain / 2) });
+    fn leave(&self, idle: Duration, queue: Queue) {
+        self.phase.send_replace(Phase::Draining { idle: idle.min(self.drain / 2), queue });
     }
 
     /// Waits for the end of every worker. Blocks.
@@ -234,8 +250,22 @@ impl Worker {
                 }
             }
         }
-        // Who is connected already, as far as his system knows, may have sent a request.
+        self.welcome_waiting(&open);
+        drop((listener, self.listener, open));
+        let _ = tokio::time::timeout(self.drain, all_closed.recv()).await;
+        Ok(())
+    }
+
+    /// Who is connected already, as far as his system knows, may have sent a request. The listener doesn't block, and
+    /// descriptors are kept for answering those who are in.
+    fn welcome_waiting(&mut self, open: &mpsc::Sender<()>) {
+        if !self.phase.borrow().has_queue() {
+            return;
+        }
         for _ in 0..BACKLOG {
+            if !self.plane.has_room() {
+                break;
+            }
             let Ok((stream, address)) = self.listener.accept() else { break };
             if stream.set_nonblocking(true).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
@@ -243,9 +273,6 @@ impl Worker {
                 self.welcome(stream, address, open.clone());
             }
         }
-        drop((listener, self.listener, open));
-        let _ = tokio::time::timeout(self.drain, all_closed.recv()).await;
-        Ok(())
     }
 
     fn welcome(&mut self, stream: TcpStream, address: SocketAddr, open: mpsc::Sender<()>) {
