@@ -29,4 +29,4 @@ mod upgrade;
 
 pub use plane::Plane;
 pub use pulse::Pulse;
-pub use server::{Running, Server};
+pub use server::{Drained, Running, Server};

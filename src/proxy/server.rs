@@ -133,11 +133,20 @@ impl Server {
     }
 }
 
+/// What became of those who were connected when a gateway ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Drained {
+    /// Everyone who had asked for something was answered.
+    Whole,
+    /// The time was over, and there were requests in flight or sockets open.
+    CutOff,
+}
+
 /// A server that accepts.
 #[derive(Debug)]
 pub struct Running {
     phase: watch::Sender<Phase>,
-    threads: Vec<JoinHandle<io::Result<()>>>,
+    threads: Vec<JoinHandle<io::Result<Drained>>>,
     address: SocketAddr,
     drain: Duration,
     pulse: Pulse,
@@ -172,12 +181,13 @@ impl Running {
     }
 
     /// Waits for the end of every worker. Blocks.
-    pub fn join(self) -> io::Result<()> {
+    pub fn join(self) -> io::Result<Drained> {
         let ends = self.threads.into_iter().map(|thread| {
             let died = |_| io::Error::other("a worker thread ended in a fault");
             thread.join().unwrap_or_else(|fault| Err(died(fault)))
         });
-        ends.collect::<Vec<_>>().into_iter().collect()
+        let ends: Vec<_> = ends.collect();
+        ends.into_iter().try_fold(Drained::Whole, |worst, end| Ok(worst.max(end?)))
     }
 }
 
@@ -217,7 +227,7 @@ impl Transport {
 }
 
 impl Worker {
-    fn run(self) -> io::Result<()> {
+    fn run(self) -> io::Result<Drained> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
@@ -228,7 +238,7 @@ impl Worker {
         result
     }
 
-    async fn serve(mut self) -> io::Result<()> {
+    async fn serve(mut self) -> io::Result<Drained> {
         let listener = TcpListener::from_std(self.listener.try_clone()?)?;
         tokio::spawn(sweep(self.plane.clone(), self.pulse.clone(), self.number));
         // Every connection holds a sender; when all are gone, so are the connections.
@@ -252,8 +262,10 @@ impl Worker {
         }
         self.welcome_waiting(&open);
         drop((listener, self.listener, open));
-        let _ = tokio::time::timeout(self.drain, all_closed.recv()).await;
-        Ok(())
+        let all = tokio::time::timeout(self.drain, all_closed.recv()).await;
+        // Looked at before the runtime ends, which closes them. Who was connected and never asked loses nothing.
+        let is_cut_off = all.is_err() && (self.plane.requests() > 0 || self.plane.sockets.open() > 0);
+        Ok(if is_cut_off { Drained::CutOff } else { Drained::Whole })
     }
 
     /// Who is connected already, as far as his system knows, may have sent a request. The listener doesn't block, and

@@ -144,6 +144,22 @@ fn a_drain_ends_when_its_time_is_over() {
 }
 
 #[test]
+fn who_asked_for_nothing_is_not_cut_off() {
+    let upstream = Upstream::echo();
+    let more = format!("drain = \"300ms\"\nlisten.workers = 1\n{FREE_PORTS}");
+    let mut process = Process::start(Files::new(upstream.address, &more));
+    let address = process.address("callers");
+    let mut silent = Client::connect(address);
+    // Half a head keeps a connection for longer than the drain.
+    silent.send("GET /desk/open HTTP/1.1\r\n");
+    assert_eq!(ask(address, "GET /desk/open", &[]).status, 200);
+    process.signal("TERM");
+    assert_eq!(process.end(), 0, "{}", process.log());
+    process.until("drained");
+    assert!(!process.log().contains("cut off"), "{}", process.log());
+}
+
+#[test]
 fn the_second_signal_ends_it_at_once() {
     let slow = Slow::start();
     let (mut process, _client) = slow.in_flight("drain = \"1h\"");

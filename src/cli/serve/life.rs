@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -13,7 +13,7 @@ use super::{Exit, cannot, service};
 use crate::control::admin::{Phase, Readiness};
 use crate::control::reload::Handle;
 use crate::ledger::Keeper;
-use crate::proxy::Running;
+use crate::proxy::{Drained, Running};
 use crate::telemetry::Trigger;
 
 /// The signals that a gateway hears.
@@ -95,7 +95,6 @@ impl Life {
             }
         };
         tracing::info!(at_most = format_args!("{}s", self.drain.as_secs_f64()), "draining");
-        let began = Instant::now();
         // Nobody could connect to be heard.
         self.sockets.clear();
         if replaced {
@@ -103,14 +102,14 @@ impl Life {
         } else {
             self.running.stop()
         }
-        let Self { running, mut signals, reload, drain, .. } = self;
+        let Self { running, mut signals, reload, .. } = self;
         tokio::select! {
             ended = tokio::task::spawn_blocking(move || running.join()) => match ended {
-                Ok(Ok(())) if began.elapsed() < drain => {
+                Ok(Ok(Drained::Whole)) => {
                     tracing::info!("drained");
                     Exit::Yes
                 }
-                Ok(Ok(())) => {
+                Ok(Ok(Drained::CutOff)) => {
                     tracing::warn!("requests were cut off: they took longer than `drain`");
                     Exit::No
                 }

@@ -46,6 +46,11 @@ impl Sockets {
         }
     }
 
+    /// How many are open.
+    pub(in crate::proxy) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// Tells the sockets that these rules hold, unless they know.
     pub(in crate::proxy) fn announce(&self, revision: u64) {
         self.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
