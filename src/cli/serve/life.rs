@@ -79,30 +79,26 @@ enum End {
 
 impl Life {
     /// SIGHUP reloads; SIGUSR2 lets a new process take over; the first SIGTERM or SIGINT drains; the second ends at once.
+    /// One that was replaced drains already: there, the first changes nothing.
     pub(super) async fn until_the_end(mut self) -> Exit {
-        let replaced = match self.serving().await {
-            End::Replaced(pid) => {
-                self.hand_over(pid);
-                true
-            }
+        match self.serving().await {
+            End::Replaced(pid) => self.hand_over(pid),
             End::Asked => {
                 self.readiness.set(Phase::Draining);
                 service::stopping();
                 if !self.delayed().await {
                     return cut_off();
                 }
-                false
             }
-        };
+        }
         tracing::info!(at_most = format_args!("{}s", self.drain.as_secs_f64()), "draining");
         // Nobody could connect to be heard.
         self.sockets.clear();
-        if replaced {
-            self.running.replaced()
-        } else {
-            self.running.stop()
+        match self.readiness.phase() {
+            Phase::Replaced => self.running.replaced(),
+            _ => self.running.stop(),
         }
-        let Self { running, mut signals, reload, .. } = self;
+        let Self { running, mut signals, reload, readiness, .. } = self;
         tokio::select! {
             ended = tokio::task::spawn_blocking(move || running.join()) => match ended {
                 Ok(Ok(Drained::Whole)) => {
@@ -116,7 +112,7 @@ impl Life {
                 Ok(Err(why)) => cannot("drain", why),
                 Err(why) => cannot("drain", why),
             },
-            () = ended(&mut signals, &reload) => cut_off(),
+            () = ended_at_once(&mut signals, &reload, &readiness) => cut_off(),
         }
     }
 
@@ -202,6 +198,16 @@ async fn readiness(successor: Option<&mut Successor>) -> Result<u32, Failed> {
         Some(successor) => successor.ready(PATIENCE).await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits for the signal that ends a gateway that drains. One that was replaced drains without having been told to: its
+/// first signal is no second one, as when a manager signals every process that is left.
+async fn ended_at_once(signals: &mut Signals, handle: &Handle, readiness: &Readiness) {
+    if readiness.phase() == Phase::Replaced {
+        ended(signals, handle).await;
+        tracing::info!("draining already; the same signal again ends it at once");
+    }
+    ended(signals, handle).await;
 }
 
 /// Waits for a signal that ends the gateway. Files are read until then: who was let in must obey them.

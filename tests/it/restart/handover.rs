@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::sync::{Mutex, mpsc};
 
 use gatewarden::ledger;
 
@@ -116,6 +117,51 @@ fn a_process_that_ends_obeys_what_the_rules_say_meanwhile() {
     eventually("both to apply the rules", || line.count("rules applied") == 4);
     let response = client.ask(OPEN);
     assert_eq!((response.status, response.header("connection")), (404, Some("close")), "{}", line.0.log());
+}
+
+/// A manager that stops a service signals every process of it, the one that drains already, too.
+#[test]
+fn the_first_signal_to_a_process_that_was_replaced_cuts_nothing_off() {
+    let (asks, asked) = mpsc::channel();
+    let (answer, answers) = mpsc::channel::<()>();
+    let answers = Mutex::new(answers);
+    let upstream = Upstream::scripted(move |wire| {
+        wire.read_head()?;
+        let _ = asks.send(());
+        let _ = answers.lock().unwrap().recv();
+        wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+    });
+    let mut line = Line::start(Files::new(upstream.address, FREE_PORTS));
+    let mut client = Client::connect(line.0.address("callers"));
+    client.send(OPEN);
+    asked.recv().unwrap();
+    line.replace(line.0.id());
+    line.0.signal("TERM");
+    line.0.until("draining already");
+    answer.send(()).unwrap();
+    let response = client.read(false).unwrap();
+    assert_eq!((response.status, response.text()), (200, "done"));
+    assert_eq!(line.0.end(), 0, "{}", line.0.log());
+}
+
+/// And the second ends it.
+#[test]
+fn the_second_signal_to_a_process_that_was_replaced_ends_it() {
+    let (asks, asked) = mpsc::channel();
+    let upstream = Upstream::scripted(move |wire| {
+        wire.read_head()?;
+        let _ = asks.send(());
+        wire.read_head().map(drop)
+    });
+    let mut line = Line::start(Files::new(upstream.address, &format!("drain = \"1h\"\n{FREE_PORTS}")));
+    let mut client = Client::connect(line.0.address("callers"));
+    client.send(OPEN);
+    asked.recv().unwrap();
+    line.replace(line.0.id());
+    line.0.signal("TERM");
+    line.0.until("draining already");
+    line.0.signal("TERM");
+    assert_eq!(line.0.end(), 1, "{}", line.0.log());
 }
 
 #[test]
