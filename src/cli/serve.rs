@@ -27,7 +27,7 @@ use self::sockets::{Listening, NotBound, Role};
 use super::Exit;
 use crate::config::diagnostic::Style;
 use crate::config::{Carried, Trust, compile};
-use crate::control::admin::{self, Admin, Reach, Readiness};
+use crate::control::admin::{self, Admin, Phase, Reach, Readiness};
 use crate::control::fetch::{FetchLimits, Fetcher};
 use crate::control::health;
 use crate::control::keys::{Cadence, Keyring};
@@ -122,6 +122,10 @@ async fn keys_asked_for(live: Arc<Live>) {
 async fn ready_with_keys(live: Arc<Live>, readiness: Arc<Readiness>, predecessor: Option<UnixDatagram>) {
     keys_asked_for(live).await;
     readiness.ready();
+    // It may have been told to end meanwhile: nobody gives way to it then.
+    if readiness.phase() != Phase::Ready {
+        return;
+    }
     if let Some(predecessor) = predecessor {
         handover::tell_ready(&predecessor);
     }

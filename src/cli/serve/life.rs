@@ -122,7 +122,7 @@ impl Life {
         loop {
             tokio::select! {
                 heard = self.signals.next() => match heard {
-                    Heard::Reload => reload(&self.reload),
+                    Heard::Reload => reload(&self.reload, &self.readiness),
                     Heard::Replace if successor.is_some() => {
                         tracing::warn!("a new process is being started already");
                     }
@@ -187,7 +187,7 @@ impl Life {
         );
         tokio::select! {
             () = tokio::time::sleep(self.delay) => true,
-            () = ended(&mut self.signals, &self.reload) => false,
+            () = ended(&mut self.signals, &self.reload, &self.readiness) => false,
         }
     }
 }
@@ -202,31 +202,39 @@ async fn readiness(successor: Option<&mut Successor>) -> Result<u32, Failed> {
 
 /// Waits for the signal that ends a gateway that drains. One that was replaced drains without having been told to: its
 /// first signal is no second one, as when a manager signals every process that is left.
-async fn ended_at_once(signals: &mut Signals, handle: &Handle, readiness: &Readiness) {
+async fn ended_at_once(signals: &mut Signals, handle: &Handle, readiness: &Arc<Readiness>) {
     if readiness.phase() == Phase::Replaced {
-        ended(signals, handle).await;
+        ended(signals, handle, readiness).await;
         tracing::info!("draining already; the same signal again ends it at once");
     }
-    ended(signals, handle).await;
+    ended(signals, handle, readiness).await;
 }
 
 /// Waits for a signal that ends the gateway. Files are read until then: who was let in must obey them.
-async fn ended(signals: &mut Signals, handle: &Handle) {
+async fn ended(signals: &mut Signals, handle: &Handle, readiness: &Arc<Readiness>) {
     loop {
         match signals.next().await {
             Heard::End => return,
-            Heard::Reload => reload(handle),
+            Heard::Reload => reload(handle, readiness),
             Heard::Replace => tracing::warn!("a gateway that ends isn't replaced"),
         }
     }
 }
 
-fn reload(handle: &Handle) {
-    let handle = handle.clone();
+/// Reads the files again. A service manager is told while it serves: before that and afterwards it isn't ready when it
+/// has read them.
+fn reload(handle: &Handle, readiness: &Arc<Readiness>) {
+    let (handle, readiness) = (handle.clone(), readiness.clone());
     tokio::spawn(async move {
-        service::reloading();
+        let is_told = readiness.phase() == Phase::Ready;
+        if is_told {
+            service::reloading();
+        }
         handle.reload(Trigger::Signal).await;
-        service::ready("serving");
+        // A service that was said to reload has to be said to be ready, also when another process is it by now.
+        if is_told && readiness.phase() != Phase::Draining {
+            service::ready("serving");
+        }
     });
 }
 

@@ -130,3 +130,28 @@ fn the_manager_is_told_how_it_goes() {
     assert!(last.contains("STATUS=draining") || heard(&manager, "STATUS").contains("draining"), "{last}");
     eventually("its end", || !std::fs::exists(format!("/proc/{newest}")).unwrap());
 }
+
+#[test]
+fn a_gateway_that_ends_is_never_said_to_be_ready() {
+    let upstream = Upstream::echo();
+    let files = Files::new(upstream.address, &format!("drain-delay = \"600s\"\n{FREE_PORTS}"));
+    let path = files.path("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = files.command(&[]);
+    command.env("NOTIFY_SOCKET", &path);
+    let mut process = Process::begin_as(files, command);
+    heard(&manager, "READY=1");
+    process.signal("TERM");
+    heard(&manager, "STOPPING=1");
+    process.signal("HUP");
+    process.until("rules unchanged");
+    process.signal("TERM");
+    assert_eq!(process.end(), 1, "{}", process.log());
+    manager.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 4096];
+    while let Ok(length) = manager.recv(&mut buffer) {
+        let told = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        assert!(!told.contains("READY=1") && !told.contains("RELOADING=1"), "{told}");
+    }
+}
