@@ -73,3 +73,16 @@ fn every_verb_it_names_is_one() {
         assert!(help.status.success(), "{verb}");
     }
 }
+
+/// The paragraph on limits names every key that is read.
+#[test]
+fn every_limit_is_named() {
+    let read = include_str!("../../src/config/gateway/limits.rs");
+    let keys: Vec<_> = read.split('"').skip(1).step_by(2).collect();
+    assert!(keys.len() > 20, "{keys:?}");
+    let (_, rest) = README.split_once("What `[limits]` may change").unwrap();
+    let (paragraph, _) = rest.split_once("\n\n").unwrap();
+    for key in keys {
+        assert!(paragraph.contains(&format!("`{key}`")), "{key}");
+    }
+}
