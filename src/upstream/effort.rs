@@ -19,7 +19,7 @@ use super::pool;
 use super::server::{Fault, Slot};
 use super::{Server, Upstream};
 
-/// How often a server is asked that gives a request back.
+/// How many connections a server may close before anything was sent on them.
 const FRESH_TRIES: usize = 2;
 
 type Sent<'u> = Result<(Response<Answer>, &'u Arc<Server>), Failure>;
@@ -68,7 +68,8 @@ impl Upstream {
     ) -> Sent<'u> {
         let server = choice.next().ok_or(Failure::Unreachable)?;
         let slot = self.enter(server).await?;
-        let effort = Effort { upstream: self, choice, repeats, patience: self.patience(piece), resent: 0 };
+        let patience = self.patience(piece);
+        let effort = Effort { upstream: self, choice, repeats, patience, resent: 0, refused_by: None };
         let Some(connection) = pool::take(server, &self.link) else {
             // Seldom needed and large: boxed, so that not every request is moved about with room for it.
             return Box::pin(effort.persist(server, Some(slot), request)).await;
@@ -89,6 +90,8 @@ struct Effort<'u> {
     repeats: usize,
     patience: Patience,
     resent: usize,
+    /// The server that refused it last.
+    refused_by: Option<u64>,
 }
 
 impl<'u> Effort<'u> {
@@ -110,6 +113,7 @@ impl<'u> Effort<'u> {
         let (server, request) = match lost {
             // It was closed in the meantime, most likely: the same server, over a new connection.
             Lost::Unsent(request) => (server, request),
+            Lost::Refused(request) => self.after_refusal(server, request)?,
             Lost::Hangup { again } => (server, self.again(again, failure)?),
             Lost::Late { again } => self.elsewhere(again, failure)?,
             Lost::Failed(failure) => return Err(failure),
@@ -140,6 +144,10 @@ impl<'u> Effort<'u> {
                     request = *unsent;
                     server = self.choice.next().ok_or_else(|| self.failed(Failure::Unreachable))?;
                 }
+                Err(Lost::Refused(refused)) => {
+                    let (next, refused) = self.after_refusal(server, refused)?;
+                    (server, request) = (next, *refused);
+                }
                 Err(Lost::Hangup { again }) => {
                     let (next, again) = self.elsewhere(again, Failure::Broken)?;
                     (server, request) = (next, *again);
@@ -153,7 +161,7 @@ impl<'u> Effort<'u> {
         }
     }
 
-    /// One server over new connections: what it refuses as one too many it may take a moment later.
+    /// One server over new connections: one that it closes before anything was sent says little.
     async fn once(
         &self,
         server: &Arc<Server>,
@@ -185,6 +193,20 @@ impl<'u> Effort<'u> {
         Ok(slot)
     }
 
+    /// A server that refused a request may have room a moment later, once. Though nothing was done with the request, this
+    /// pays as what is sent again does: one that refuses everything isn't given many times the load.
+    fn after_refusal(
+        &mut self,
+        server: &'u Arc<Server>,
+        request: Box<Request<Outgoing>>,
+    ) -> Result<(&'u Arc<Server>, Box<Request<Outgoing>>), Failure> {
+        let is_second = self.refused_by.replace(server.id) == Some(server.id);
+        let next = if is_second { self.choice.next() } else { Some(server) };
+        let next = next.ok_or_else(|| self.failed(Failure::Unreachable))?;
+        self.pay(self.upstream.config.retries, Failure::Unreachable)?;
+        Ok((next, request))
+    }
+
     /// The request once more, for another server, if it may be sent again and there is one.
     fn elsewhere(
         &mut self,
@@ -198,15 +220,20 @@ impl<'u> Effort<'u> {
 
     /// The request once more, if it may be sent again.
     fn again(&mut self, again: Again, failure: Failure) -> Result<Box<Request<Outgoing>>, Failure> {
+        let again = again.ok_or_else(|| self.failed(failure))?;
+        self.pay(self.repeats, failure)?;
+        Ok(again)
+    }
+
+    /// Pays for sending a request again, which is done so often `at_most`.
+    fn pay(&mut self, at_most: usize, failure: Failure) -> Result<(), Failure> {
         let upstream = self.upstream;
         let tries = || upstream.servers.iter().map(|server| server.requests()).sum();
-        let again = again.filter(|_| self.resent < self.repeats);
-        let again = again.ok_or_else(|| self.failed(failure))?;
-        if !upstream.gate.pay(tries()) {
+        if self.resent >= at_most || !upstream.gate.pay(tries()) {
             return Err(self.failed(failure));
         }
         self.resent += 1;
-        Ok(again)
+        Ok(())
     }
 
     /// Nothing more is tried.

@@ -51,6 +51,8 @@ pub(super) type Again = Option<Box<Request<Outgoing>>>;
 pub(super) enum Lost {
     /// The request is back: nothing of it was sent.
     Unsent(Box<Request<Outgoing>>),
+    /// The request is back: the server took it and refused it unread.
+    Refused(Box<Request<Outgoing>>),
     /// The connection ended before an answer began.
     Hangup {
         /// The request once more, if sending it twice does no harm.
@@ -68,7 +70,7 @@ pub(super) enum Lost {
 impl Lost {
     pub(super) fn failure(&self) -> Failure {
         match self {
-            Self::Unsent(_) => Failure::Unreachable,
+            Self::Unsent(_) | Self::Refused(_) => Failure::Unreachable,
             Self::Hangup { .. } => Failure::Broken,
             Self::Late { .. } => Failure::Timeout,
             Self::Failed(failure) => *failure,
@@ -124,7 +126,7 @@ impl Upstream {
             Lost::Unsent(_) | Lost::Failed(Failure::Client(_)) => {}
             // A server may close a connection that it has no use for: that says nothing of it.
             Lost::Hangup { .. } if from == From::Pool => {}
-            Lost::Hangup { .. } | Lost::Late { .. } | Lost::Failed(_) => {
+            Lost::Refused(_) | Lost::Hangup { .. } | Lost::Late { .. } | Lost::Failed(_) => {
                 self.failed(&slot.server, Fault::Answer);
             }
         }

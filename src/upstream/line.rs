@@ -272,8 +272,10 @@ impl Share {
         if !is_whole {
             self.retire();
         }
-        let is_unread = error.is_remote() && (!is_whole || error.reason() == Some(Reason::REFUSED_STREAM));
+        let is_refused = is_whole && error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
+        let is_unread = is_refused || error.is_remote() && !is_whole;
         match upload.take_back() {
+            Some(body) if is_refused => Lost::Refused(Box::new(Request::from_parts(spare, body))),
             Some(body) if is_unread => Lost::Unsent(Box::new(Request::from_parts(spare, body))),
             // A client's body that is gone can't be sent again; without one there is nothing to miss.
             Some(Outgoing::Empty) if error.is_io() => {

@@ -97,6 +97,29 @@ fn a_refused_stream_is_asked_again() {
     assert_eq!(seen.load(Ordering::SeqCst), 4);
 }
 
+/// Refusals once cost nothing: twice at every server and once more, uncounted, and the server kept its share.
+#[test]
+fn a_server_that_refuses_everything_is_asked_little_and_left_alone() {
+    let seen = Arc::<AtomicUsize>::default();
+    let start = || {
+        let counter = seen.clone();
+        H2Upstream::start(Manner::default(), move |_, mut respond| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            async move { respond.send_reset(Reason::REFUSED_STREAM) }
+        })
+    };
+    let all = [(); 4].map(|()| start());
+    let setup = Gateway::setup().upstream("app", &all.each_ref().map(|own| own.address));
+    let gateway = setup.alter(speaking(Protocol::Http2, None)).start();
+    let mut client = gateway.client();
+    for _ in 0..10 {
+        assert_eq!(client.request("GET /app/x", &[]).status, 503);
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 30, "each once, and two times more");
+    gateway.counts("gatewarden_upstream_retries_total", &["failed", " 10"]);
+    gateway.counts("gatewarden_upstream_server_ejections_total", &[" 1"]);
+}
+
 #[test]
 fn a_reset_in_the_middle_is_no_end() {
     for reason in [Reason::CANCEL, Reason::NO_ERROR, Reason::INTERNAL_ERROR] {
