@@ -158,13 +158,20 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Whoever sends from an address. IPv6 comes in networks of 64 bits: whoever has one address has them all.
+    /// Whoever sends from an address.
     #[must_use]
     pub fn of_address(address: IpAddr) -> Self {
-        Self::Address(match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(own) => IpAddr::V6(Ipv6Addr::from_bits(own.to_bits() & !(u128::MAX >> NETWORK_BITS))),
-        })
+        Self::Address(customer(address))
+    }
+}
+
+/// The address that stands for all that its owner may have. IPv6 comes in networks of 64 bits: whoever has one address has
+/// them all.
+#[must_use]
+pub fn customer(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(own) => IpAddr::V6(Ipv6Addr::from_bits(own.to_bits() & !(u128::MAX >> NETWORK_BITS))),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Open client connections.
     pub connections: usize,
-    /// Open client connections of one address.
+    /// Open client connections of one address; of IPv6, of one network of 64 bits.
     pub connections_per_client: usize,
     /// TLS handshakes that are under way.
     pub handshakes: usize,

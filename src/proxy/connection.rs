@@ -1,11 +1,11 @@
 //! HTTP on one accepted connection: which version it speaks, how long it may take, and how it ends.
 
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Context;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::header::CONNECTION;
@@ -141,22 +141,24 @@ pub(super) async fn serve(arrival: Arrival, limits: &Limits) {
     let is_used_up = || counted.served.load(Ordering::Relaxed) >= most;
     match protocol {
         Protocol::Http1 => {
-            let told = unused(phase.clone(), clock.clone());
+            let told = once_draining(phase.clone(), unused(phase, clock.clone()));
             let connection = pin!(http1(limits, clock.clone()).serve_connection(io, service).with_upgrades());
             let leave = http1::UpgradeableConnection::graceful_shutdown;
-            let end = drive(connection, leave, is_used_up, phase, told).await;
+            let end = drive(connection, leave, is_used_up, told).await;
             ending::count(counted.plane.metrics(), end, || clock.had_begun());
         }
         Protocol::Http2 => {
             let connection = pin!(http2(limits).serve_connection(io, service));
-            let driven =
-                drive(connection, http2::Connection::graceful_shutdown, is_used_up, phase, ready(()));
             let waiting = waiting.unwrap_or_default();
+            let quiet = Quiet { client: &counted, waiting: &waiting };
+            let told = quiet.unneeded(phase.clone(), limits.idle_timeout);
+            let driven = drive(connection, http2::Connection::graceful_shutdown, is_used_up, told);
             let metrics = counted.plane.metrics();
             tokio::select! {
                 biased;
                 end = driven => ending::count(metrics, end, || false),
                 () = waiting.stalled(limits.idle_timeout) => metrics.limit_hit(Limit::IdleTimeout),
+                () = quiet.deserted(phase, &times) => metrics.limit_hit(Limit::IdleTimeout),
             }
         }
     }
@@ -215,8 +217,9 @@ async fn in_the_clear(
 
 /// Looks at the first bytes without taking them.
 async fn read_protocol(stream: &TcpStream) -> std::io::Result<Protocol> {
-    /// How long to wait for the rest of a preface that came in pieces.
-    const PIECE: Duration = Duration::from_millis(10);
+    /// How long to wait for the rest of a preface that came in pieces, at first and at most.
+    const PIECE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+    let mut pause = PIECE.0;
     let mut first = [0; H2_PREFACE.len()];
     loop {
         let length = stream.peek(&mut first).await?;
@@ -227,7 +230,8 @@ async fn read_protocol(stream: &TcpStream) -> std::io::Result<Protocol> {
         if seen.is_empty() || !H2_PREFACE.starts_with(seen) {
             return Ok(Protocol::Http1);
         }
-        tokio::time::sleep(PIECE).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PIECE.1);
     }
 }
 
@@ -291,29 +295,80 @@ async fn unused(phase: watch::Receiver<Phase>, clock: Clock) {
     }
 }
 
-/// Polls a connection to its end. When the gateway drains and it was `told`, or it had its share of requests, it takes
-/// no new ones.
+/// Asks what only ends when the gateway drains no more often than it takes to be woken by it: a connection is polled often.
+async fn once_draining(phase: watch::Receiver<Phase>, told: impl Future<Output = ()>) {
+    let (mut told, mut is_watching) = (pin!(told), false);
+    poll_fn(|cx| {
+        if is_watching && !is_draining(&phase) {
+            return Poll::Pending;
+        }
+        is_watching = true;
+        told.as_mut().poll(cx)
+    })
+    .await;
+}
+
+/// An HTTP/2 connection, as far as its requests tell whether anyone needs it. hyper asks whether the client is there, not
+/// whether it wants anything; and before the client's preface it doesn't even ask.
+struct Quiet<'c> {
+    client: &'c Arc<Client>,
+    waiting: &'c Arc<Waiting>,
+}
+
+impl Quiet<'_> {
+    /// Ends when the connection should take nothing more: the gateway drains, or no request was under way for `idle`.
+    async fn unneeded(&self, phase: watch::Receiver<Phase>, idle: Duration) {
+        tokio::select! {
+            _ = drained(phase) => {}
+            () = self.lasts(idle) => self.client.plane.metrics().limit_hit(Limit::IdleTimeout),
+        }
+    }
+
+    /// Ends when the client was told to leave and didn't, though no request is under way.
+    async fn deserted(&self, phase: watch::Receiver<Phase>, times: &Times) {
+        let drains = async {
+            drained(phase).await;
+            self.lasts(times.head).await;
+        };
+        tokio::select! {
+            () = drains => {}
+            () = self.lasts(times.idle + times.head) => {}
+        }
+    }
+
+    /// Ends when no request was under way for so long, at most twice as late.
+    async fn lasts(&self, time: Duration) {
+        let mut served = self.client.served.load(Ordering::Relaxed);
+        loop {
+            tokio::time::sleep(time).await;
+            let now = self.client.served.load(Ordering::Relaxed);
+            if now == served && !self.is_busy() {
+                return;
+            }
+            served = now;
+        }
+    }
+
+    /// Whether a request, a body or a socket holds on to the connection, beside the two of `serve` itself.
+    fn is_busy(&self) -> bool {
+        Arc::strong_count(self.client) > 2 || Arc::strong_count(self.waiting) > 2
+    }
+}
+
+/// Polls a connection to its end. When it is `told`, or it had its share of requests, it takes no new ones.
 async fn drive<C: Future>(
     mut connection: Pin<&mut C>,
     leave: impl Fn(Pin<&mut C>),
     is_used_up: impl Fn() -> bool,
-    mut phase: watch::Receiver<Phase>,
     told: impl Future<Output = ()>,
 ) -> C::Output {
-    let watched = phase.clone();
-    let (mut changed, mut told) = (pin!(phase.changed()), pin!(told));
-    let (mut is_told, mut is_watching) = (false, false);
-    std::future::poll_fn(|cx| {
-        // The task's waker stays the same, so one look is enough to be woken; the phase only ever changes once.
-        if !is_watching {
-            is_watching = true;
-            let _ = changed.as_mut().poll(cx);
-        }
+    let mut told = pin!(told);
+    let mut is_told = false;
+    poll_fn(|cx| {
         // First what has arrived: a request that is here is answered.
         let polled = connection.as_mut().poll(cx);
-        let mut leaves = |cx: &mut Context<'_>| is_draining(&watched) && told.as_mut().poll(cx).is_ready();
         // Told while the last request is on its way, so that its answer says that it is the last.
-        if polled.is_pending() && !is_told && (is_used_up() || leaves(cx)) {
+        if polled.is_pending() && !is_told && (is_used_up() || told.as_mut().poll(cx).is_ready()) {
             is_told = true;
             leave(connection.as_mut());
             return connection.as_mut().poll(cx);

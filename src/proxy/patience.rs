@@ -127,12 +127,17 @@ impl Drop for Wait {
     }
 }
 
+/// How long a client has taken nothing; no time at all while it takes what it is given.
+type Stall = Option<Pin<Box<time::Sleep>>>;
+
 /// A client's stream.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
     shared: Arc<Shared>,
-    stalled: Option<Pin<Box<time::Sleep>>>,
+    stalled: Stall,
+    /// What was written may still stand in a buffer of TLS.
+    unflushed: Stall,
     /// Set when nothing more is sent: how long the client may take to close its side.
     linger: Option<Pin<Box<time::Sleep>>>,
 }
@@ -144,25 +149,23 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(super) fn watch<S>(stream: S, times: Times) -> (Watched<S>, Clock) {
     let waiting = Mutex::new(Waiting { since: Instant::now(), first_byte: None, sleep: None });
     let shared = Arc::new(Shared { times, is_between: AtomicBool::new(false), waiting });
-    (Watched { stream, shared: shared.clone(), stalled: None, linger: None }, Clock(shared))
+    (Watched { stream, shared: shared.clone(), stalled: None, unflushed: None, linger: None }, Clock(shared))
 }
 
-impl<S> Watched<S> {
-    /// A client that takes nothing is given up, so that it can't hold an answer and its upstream for ever.
-    fn unless_stalled<T>(
-        &mut self,
-        polled: Poll<io::Result<T>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            self.stalled = None;
-            return polled;
-        }
-        let idle = self.shared.times.idle;
-        let sleep = self.stalled.get_or_insert_with(|| Box::pin(time::sleep(idle)));
-        ready!(sleep.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+/// A client that takes nothing is given up, so that it can't hold an answer and its upstream for ever.
+fn unless_stalled<T>(
+    stall: &mut Stall,
+    idle: Duration,
+    polled: Poll<io::Result<T>>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<T>> {
+    if polled.is_ready() {
+        *stall = None;
+        return polled;
     }
+    let sleep = stall.get_or_insert_with(|| Box::pin(time::sleep(idle)));
+    ready!(sleep.as_mut().poll(cx));
+    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
@@ -186,7 +189,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
     /// reset takes with it what the client has not read yet of the last answer.
     fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
+            ready!(unless_stalled(&mut self.unflushed, self.shared.times.idle, polled, cx))?;
         }
         let linger = self.linger.get_or_insert_with(|| Box::pin(time::sleep(LINGER)));
         let mut bin = [0; 4096];
@@ -203,8 +207,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.unless_stalled(polled, cx)
+        let own = &mut *self;
+        let polled = Pin::new(&mut own.stream).poll_write(cx, bytes);
+        unless_stalled(&mut own.stalled, own.shared.times.idle, polled, cx)
     }
 
     fn poll_write_vectored(
@@ -212,8 +217,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.unless_stalled(polled, cx)
+        let own = &mut *self;
+        let polled = Pin::new(&mut own.stream).poll_write_vectored(cx, bytes);
+        unless_stalled(&mut own.stalled, own.shared.times.idle, polled, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -221,7 +227,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let own = &mut *self;
+        let polled = Pin::new(&mut own.stream).poll_flush(cx);
+        unless_stalled(&mut own.unflushed, own.shared.times.idle, polled, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

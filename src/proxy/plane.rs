@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::socketio::Sockets;
+use crate::budget::customer;
 use crate::headers::Peer;
 use crate::ledger::Ledger;
 use crate::lookup::LookUps;
@@ -49,6 +50,7 @@ struct Fitting {
 #[derive(Debug, Default)]
 struct Connections {
     total: usize,
+    /// By customer: an address, or a network of IPv6.
     per_client: HashMap<IpAddr, usize>,
     /// When callers last had to wait for descriptors.
     crowded: Option<Instant>,
@@ -173,13 +175,14 @@ impl Plane {
             self.metrics.limit_hit(Limit::Connections);
             return None;
         }
-        if !connections.take(address, most) {
+        let customer = customer(address);
+        if !connections.take(customer, most) {
             self.metrics.limit_hit(Limit::ConnectionsPerClient);
             return None;
         }
         connections.total += 1;
         drop(connections);
-        Some(Seat { plane: self.clone(), address, _gauge: self.metrics.connection() })
+        Some(Seat { plane: self.clone(), customer, _gauge: self.metrics.connection() })
     }
 }
 
@@ -192,18 +195,18 @@ fn most_of(address: IpAddr, snapshot: &Snapshot) -> usize {
 }
 
 impl Connections {
-    fn take(&mut self, address: IpAddr, most: usize) -> bool {
-        let of_client = self.per_client.entry(address).or_default();
+    fn take(&mut self, customer: IpAddr, most: usize) -> bool {
+        let of_client = self.per_client.entry(customer).or_default();
         let has_room = *of_client < most;
         *of_client += usize::from(has_room);
         has_room
     }
 
-    fn give_back(&mut self, address: IpAddr) {
-        if let Some(of_client) = self.per_client.get_mut(&address) {
+    fn give_back(&mut self, customer: IpAddr) {
+        if let Some(of_client) = self.per_client.get_mut(&customer) {
             *of_client = of_client.saturating_sub(1);
             if *of_client == 0 {
-                self.per_client.remove(&address);
+                self.per_client.remove(&customer);
             }
         }
     }
@@ -245,7 +248,7 @@ impl Drop for UnderWay {
 #[derive(Debug)]
 pub(super) struct Seat {
     plane: Arc<Plane>,
-    address: IpAddr,
+    customer: IpAddr,
     _gauge: Counted,
 }
 
@@ -254,14 +257,15 @@ impl Seat {
     pub(super) fn becomes(&mut self, peer: &Peer) -> bool {
         let (plane, address) = (&self.plane, peer.address());
         let most = most_of(address, &plane.load());
+        let customer = customer(address);
         let mut connections = plane.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        if !connections.take(address, most) {
+        if !connections.take(customer, most) {
             plane.metrics.limit_hit(Limit::ConnectionsPerClient);
             return false;
         }
-        connections.give_back(self.address);
+        connections.give_back(self.customer);
         drop(connections);
-        self.address = address;
+        self.customer = customer;
         true
     }
 }
@@ -270,6 +274,6 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut connections = self.plane.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.total = connections.total.saturating_sub(1);
-        connections.give_back(self.address);
+        connections.give_back(self.customer);
     }
 }

@@ -254,13 +254,14 @@ async fn carry(
     let (near_in, mut near_out) = tokio::io::split(near);
     let (far_in, mut far_out) = tokio::io::split(far);
     let mut boundary = Boundary::default();
+    let idle = client.plane.load().gateway.limits.idle_timeout;
     let end = {
         let mut nowhere = Boundary::default();
         tokio::select! {
             biased;
             end = supervise(&client, &standing) => Some(end),
-            () = pump(near_in, near_read, &mut far_out, &mut nowhere) => None,
-            () = pump(far_in, far_read, &mut near_out, &mut boundary) => None,
+            () = pump(near_in, near_read, &mut far_out, &mut nowhere, idle) => None,
+            () = pump(far_in, far_read, &mut near_out, &mut boundary, idle) => None,
         }
     };
     let _ = tokio::time::timeout(LINGER, async {
@@ -273,14 +274,19 @@ async fn carry(
     .await;
 }
 
-/// Carries one direction to its end. The boundary is told of every byte that was written, at once: this may be ended at
+/// Carries one direction to its end, or until its taker took nothing for `idle`. The boundary is told of every byte that was written, at once: this may be ended at
 /// any time.
-async fn pump<R, W>(mut from: ReadHalf<R>, read: Bytes, to: &mut WriteHalf<W>, boundary: &mut Boundary)
-where
+async fn pump<R, W>(
+    mut from: ReadHalf<R>,
+    read: Bytes,
+    to: &mut WriteHalf<W>,
+    boundary: &mut Boundary,
+    idle: Duration,
+) where
     R: tokio::io::AsyncRead,
     W: tokio::io::AsyncWrite,
 {
-    if !pass(&read, to, boundary).await {
+    if !pass(&read, to, boundary, idle).await {
         return;
     }
     // It holds on to the whole buffer that it was read into.
@@ -288,7 +294,7 @@ where
     let mut buffer = [0; TUNNEL_BYTES];
     loop {
         let Ok(length @ 1..) = from.read(&mut buffer).await else { return };
-        if !pass(buffer.get(..length).unwrap_or_default(), to, boundary).await {
+        if !pass(buffer.get(..length).unwrap_or_default(), to, boundary, idle).await {
             return;
         }
     }
@@ -299,9 +305,10 @@ async fn pass<W: tokio::io::AsyncWrite>(
     mut piece: &[u8],
     to: &mut WriteHalf<W>,
     boundary: &mut Boundary,
+    idle: Duration,
 ) -> bool {
     while !piece.is_empty() {
-        let Ok(length @ 1..) = to.write(piece).await else { return false };
+        let Ok(Ok(length @ 1..)) = tokio::time::timeout(idle, to.write(piece)).await else { return false };
         let (written, rest) = piece.split_at_checked(length).unwrap_or((piece, &[]));
         boundary.passed(written);
         piece = rest;

@@ -204,3 +204,28 @@ fn a_session_is_resumed() {
         }
     }
 }
+
+/// HTTP/2 was waited for without end after a handshake that agreed on it, also while the gateway drained.
+#[test]
+fn who_agrees_on_http2_and_says_nothing_is_let_go() {
+    let upstream = Upstream::echo();
+    let authority = Authority::new();
+    let own = authority.issue(&[NAME]);
+    let setup = Gateway::setup().upstream("app", &[upstream.address]);
+    let setup = setup.presenting(authority.presenting(&[&own], None)).limits(|limits| {
+        limits.idle_timeout = Duration::from_millis(200);
+        limits.head_timeout = Duration::from_millis(200);
+    });
+    let gateway = setup.start();
+    let mut caller = authority.client();
+    caller.alpn = &[b"h2"];
+    let mut silent = caller.connect(gateway.address, NAME).unwrap();
+    let mut hesitant = caller.connect(gateway.address, NAME).unwrap();
+    hesitant.stream.write_all(b"PRI * HTTP/2.0").unwrap();
+    for client in [&mut silent, &mut hesitant] {
+        let mut rest = Vec::new();
+        let end = client.stream.read_to_end(&mut rest);
+        assert!(!end.is_err_and(|why| why.kind() == std::io::ErrorKind::WouldBlock), "it is kept");
+    }
+    gateway.counts("gatewarden_limit_hits_total{limit=\"idle-timeout\"}", &[" "]);
+}

@@ -33,6 +33,12 @@ pub(in super::super) async fn shake(
     limits: &Limits,
 ) -> Option<Spoken> {
     let metrics = plane.metrics();
+    // Who says nothing takes nobody's turn.
+    if !matches!(timeout(limits.handshake_timeout, stream.readable()).await, Ok(Ok(()))) {
+        metrics.limit_hit(Limit::HandshakeTimeout);
+        metrics.handshake_failed(HandshakeFailure::Timeout);
+        return None;
+    }
     let Some(_under_way) = plane.handshake(limits.handshakes) else {
         metrics.limit_hit(Limit::Handshakes);
         return None;

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::h2::{H2, Outcome};
 use crate::support::{Client, Gateway, Upstream, Wire, eventually};
 
 /// An upstream that answers when it is told to.
@@ -157,6 +158,17 @@ fn waiting_for_a_request_is_not_reading_it_slowly() {
         std::thread::sleep(Duration::from_millis(300));
     }
     assert!(client.is_closed(), "idle for too long");
+    gateway.counts("gatewarden_limit_hits_total{limit=\"idle-timeout\"}", &[" 1"]);
+}
+
+/// A client that answered pings kept its connection for ever.
+#[test]
+fn a_client_of_http2_without_requests_is_let_go() {
+    let setup = Gateway::setup().upstream("app", &[Upstream::echo().address]);
+    let gateway = setup.limits(|limits| limits.idle_timeout = Duration::from_millis(300)).start();
+    let mut client = H2::connect(gateway.address);
+    // Whoever answers pings.
+    assert_eq!(client.outcome(1), Outcome::Closed);
     gateway.counts("gatewarden_limit_hits_total{limit=\"idle-timeout\"}", &[" 1"]);
 }
 
