@@ -30,15 +30,16 @@ check:
 fmt:
 	cargo fmt --all
 
+# The binary to deploy: target/dist/gatewarden.
 build:
-	cargo build --release --workspace
+	cargo build --profile dist --workspace
 
 # What a request costs on this machine, beside the floor, nginx, HAProxy and Envoy, which it installs: about a quarter of an hour.
 # `make loadtest ARGS=--quick` is a try of two minutes.
 loadtest: build
 	loadtest/setup.sh
-	$${CARGO_TARGET_DIR:-target}/release/loadtest $(ARGS)
+	$${CARGO_TARGET_DIR:-target}/dist/loadtest $(ARGS)
 
 # Rule files swapped under load: no request may fail, none may be judged by half of two sets.
 churn: build
-	$${CARGO_TARGET_DIR:-target}/release/loadtest --churn
+	$${CARGO_TARGET_DIR:-target}/dist/loadtest --churn

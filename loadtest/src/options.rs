@@ -133,7 +133,7 @@ impl Options {
         };
         match path.exists() {
             true => Ok(path),
-            false => Err(format!("{} isn't there; `cargo build --release` makes it", path.display()).into()),
+            false => Err(format!("{} isn't there; `make build` makes it", path.display()).into()),
         }
     }
 
