@@ -83,8 +83,8 @@ impl Case<'_> {
                 let seat = seat.filter(|_| known.seated(app).is_none());
                 return Err(Held::Budget(claim, seat));
             }
-            (Some(_), Some(Budgeted::Over { kind, wait_s })) => {
-                return Err(Rejection::RateLimited { kind, wait_s }.into());
+            (Some(_), Some(Budgeted::Over { kind, wait_s, .. })) => {
+                return Err(Rejection::RateLimited { kind: *kind, wait_s: *wait_s }.into());
             }
             _ => {}
         }

@@ -12,7 +12,7 @@ use crate::identity::{Principal, PrincipalError};
 use crate::policy::socket::TokenSource;
 use crate::policy::{
     self, Access, App, Decision, Denial, Facts, Granted, Known, LOOK_UPS_MAX, Missed, Needs, Operation,
-    RoleSet, Standing, TenantRule, Trail,
+    RoleSet, Stage, Standing, TenantRule, Trail,
 };
 use crate::rejection::{Challenge, Rejection, TenantError};
 use crate::request::{Malformed, RequestView, Timestamp, read_header};
@@ -64,7 +64,7 @@ pub(super) struct Heard<'f, 'r> {
 impl<'q> Case<'q> {
     pub(super) fn judge(&self, shown: &Shown, known: &mut Known, evidence: &mut Evidence) -> Step {
         if let Some(rejection) = self.turned_away(known) {
-            evidence.rule = self.rate(&rejection);
+            evidence.rule = self.rate(known, Stage::Arrival);
             return Step::Refuse(rejection);
         }
         let token = match (shown, &self.operation.access) {
@@ -176,7 +176,7 @@ impl<'q> Case<'q> {
             }
         };
         evidence.rule = match &permit {
-            Err(Held::Refused(rejection @ Rejection::RateLimited { .. })) => self.rate(rejection),
+            Err(Held::Refused(Rejection::RateLimited { .. })) => self.rate(facts.known, Stage::Permission),
             _ => self.place(decision),
         };
         let Some(judged) = &mut evidence.judged else { return Err(Rejection::Internal.into()) };

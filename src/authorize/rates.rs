@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Question;
 use super::case::{Case, Heard};
-use crate::budget::{BudgetClaim, Budgeted, Kind, Limit, Subject, Wanted};
+use crate::budget::{BudgetClaim, Budgeted, Limit, Subject, Wanted};
 use crate::policy::limit::held_to;
 use crate::policy::{Granted, Known, RoleSet, Stage};
 use crate::rejection::Rejection;
@@ -71,7 +71,7 @@ fn claims<'s>(snapshot: &'s Snapshot, request: &RequestView<'_>) -> &'s [Operati
 pub(super) fn over(known: &Known, app: usize, stage: Stage) -> Option<Rejection> {
     match known.budgeted(app, stage)? {
         Budgeted::Within => None,
-        Budgeted::Over { kind, wait_s } => Some(Rejection::RateLimited { kind, wait_s }),
+        Budgeted::Over { kind, wait_s, .. } => Some(Rejection::RateLimited { kind: *kind, wait_s: *wait_s }),
     }
 }
 
@@ -81,16 +81,12 @@ impl Case<'_> {
         over(known, self.at.app, Stage::Arrival)
     }
 
-    /// Where the rate stands that is used up; of several roles' the first.
-    pub(super) fn rate(&self, rejection: &Rejection) -> Option<Arc<str>> {
-        let Rejection::RateLimited { kind, .. } = rejection else { return None };
-        let limits = self.app.limits.as_ref()?;
-        let limit = match kind {
-            Kind::Address => limits.address.as_ref(),
-            Kind::Tenant => limits.tenant.as_ref(),
-            Kind::Role => limits.roles.first().map(|(_, limit)| limit),
-        };
-        limit.map(|limit| limit.place.clone())
+    /// Where the rate stands that was used up at this stage.
+    pub(super) fn rate(&self, known: &Known, stage: Stage) -> Option<Arc<str>> {
+        match known.budgeted(self.at.app, stage)? {
+            Budgeted::Within => None,
+            Budgeted::Over { place, .. } => Some(place.clone()),
+        }
     }
 
     /// What the request costs, if it costs anything.

@@ -203,7 +203,7 @@ impl BudgetClaim {
 }
 
 /// What became of a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Budgeted {
     /// There were tokens, and they are taken.
     Within,
@@ -213,6 +213,8 @@ pub enum Budgeted {
         kind: Kind,
         /// Seconds until there is one.
         wait_s: u32,
+        /// Where the rate stands; of several roles' the one with the shortest wait.
+        place: Arc<str>,
     },
 }
 

@@ -62,14 +62,14 @@ impl Buckets {
         let now = self.moment(now);
         let role = match self.one_of(&claim.roles, now) {
             Ok(taken) => taken,
-            Err(wait) => return over(Kind::Role, wait),
+            Err((limit, wait)) => return over(limit, wait),
         };
         let Some(wanted) = &claim.tenant else { return Budgeted::Within };
         match self.take(wanted, now) {
             Ok(_) => Budgeted::Within,
             Err(wait) => {
                 role.into_iter().for_each(|taken| self.give_back(&taken));
-                over(Kind::Tenant, wait)
+                over(&wanted.limit, wait)
             }
         }
     }
@@ -78,7 +78,7 @@ impl Buckets {
     pub fn arrive(&self, wanted: &Wanted, now: Instant) -> Budgeted {
         match self.take(wanted, self.moment(now)) {
             Ok(_) => Budgeted::Within,
-            Err(wait) => over(wanted.limit.kind, wait),
+            Err(wait) => over(&wanted.limit, wait),
         }
     }
 
@@ -113,13 +113,17 @@ impl Buckets {
         Moment(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
-    /// The first of these that has a token gives it; nothing is asked for where none is named.
-    fn one_of<'w>(&self, roles: &'w [Wanted], now: Moment) -> Result<Option<Taken<'w>>, Wait> {
-        let mut shortest: Option<Wait> = None;
+    /// The first of these that has a token gives it, else it is the one that has one soonest; nothing is asked for where
+    /// none is named.
+    fn one_of<'w>(&self, roles: &'w [Wanted], now: Moment) -> Result<Option<Taken<'w>>, (&'w Limit, Wait)> {
+        let mut shortest: Option<(&Limit, Wait)> = None;
         for wanted in roles {
             match self.take(wanted, now) {
                 Ok(taken) => return Ok(Some(taken)),
-                Err(wait) => shortest = Some(shortest.map_or(wait, |own| own.min(wait))),
+                Err(wait) if shortest.is_none_or(|(_, own)| wait < own) => {
+                    shortest = Some((&*wanted.limit, wait));
+                }
+                Err(_) => {}
             }
         }
         shortest.map_or(Ok(None), Err)
@@ -192,8 +196,8 @@ impl Shard {
     }
 }
 
-fn over(kind: Kind, wait: Wait) -> Budgeted {
-    Budgeted::Over { kind, wait_s: wait.seconds() }
+fn over(limit: &Limit, wait: Wait) -> Budgeted {
+    Budgeted::Over { kind: limit.kind, wait_s: wait.seconds(), place: limit.place.clone() }
 }
 
 /// A bucket is never left half changed.
@@ -224,6 +228,31 @@ mod tests {
         Wanted { limit: limit.clone(), subject: Subject::Tenant(tenant.into()) }
     }
 
+    fn refused(kind: Kind, wait_s: u32) -> Budgeted {
+        Budgeted::Over { kind, wait_s, place: "x".into() }
+    }
+
+    /// It once was the file's first role, whichever the caller held.
+    #[test]
+    fn the_rate_that_is_named_is_the_one_that_has_room_soonest() {
+        let (buckets, now) = (Buckets::default(), Instant::now());
+        let role = |name: &str, per: Per| {
+            let rate = Rate::new(1, per, 1).unwrap();
+            Arc::new(Limit::new("desk", Kind::Role, name, rate, name.into()))
+        };
+        let (slow, quick) = (role("slow", Per::Hour), role("quick", Per::Minute));
+        for both in [[&slow, &quick], [&quick, &slow]] {
+            let subject = Subject::Tenant(both[0].place.clone());
+            let wanted = |limit: &&Arc<Limit>| Wanted { limit: (*limit).clone(), subject: subject.clone() };
+            let claim = BudgetClaim { tenant: None, roles: both.iter().map(wanted).collect() };
+            for _ in both {
+                assert_eq!(buckets.spend(&claim, now), Budgeted::Within);
+            }
+            let over = Budgeted::Over { kind: Kind::Role, wait_s: 60, place: "quick".into() };
+            assert_eq!(buckets.spend(&claim, now), over);
+        }
+    }
+
     #[test]
     fn all_that_a_claim_costs_or_nothing() {
         let (buckets, now) = (Buckets::default(), Instant::now());
@@ -233,19 +262,19 @@ mod tests {
             assert_eq!(buckets.spend(&claim, now), Budgeted::Within);
         }
         for _ in 0..9 {
-            assert_eq!(buckets.spend(&claim, now), Budgeted::Over { kind: Kind::Tenant, wait_s: 1 });
+            assert_eq!(buckets.spend(&claim, now), refused(Kind::Tenant, 1));
         }
         let of_role = BudgetClaim { tenant: None, ..claim.clone() };
         for _ in 0..3 {
             assert_eq!(buckets.spend(&of_role, now), Budgeted::Within, "the refusals cost nothing");
         }
-        assert_eq!(buckets.spend(&of_role, now), Budgeted::Over { kind: Kind::Role, wait_s: 1 });
+        assert_eq!(buckets.spend(&of_role, now), refused(Kind::Role, 1));
         let later = now + Duration::from_secs(1);
         assert_eq!(buckets.spend(&claim, later), Budgeted::Within);
         assert!(matches!(buckets.spend(&claim, later), Budgeted::Over { kind: Kind::Role, .. }));
         buckets.refund(&claim);
         assert_eq!(buckets.spend(&claim, later), Budgeted::Within);
-        assert_eq!(buckets.spend(&claim, now), Budgeted::Over { kind: Kind::Role, wait_s: 2 }, "the past");
+        assert_eq!(buckets.spend(&claim, now), refused(Kind::Role, 2), "the past");
     }
 
     #[test]
@@ -270,10 +299,7 @@ mod tests {
         assert!(let_in < SHARDS * (SHARD_MAX + 1), "{let_in}");
         assert!(buckets.len() <= SHARDS * SHARD_MAX + 1, "{}", buckets.len());
         assert!(buckets.shared() > 60_000);
-        assert_eq!(
-            buckets.arrive(&from(&address, 0), now),
-            Budgeted::Over { kind: Kind::Address, wait_s: 1 }
-        );
+        assert_eq!(buckets.arrive(&from(&address, 0), now), refused(Kind::Address, 1));
         assert_eq!(buckets.arrive(&of(&tenant, "acme"), now), Budgeted::Within, "another kind has its room");
         // Those who came first have their tokens back by then, and make room.
         let later = now + Duration::from_secs(2);

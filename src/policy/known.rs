@@ -61,9 +61,9 @@ impl Known {
 
     /// Whether there was a token for the request in an app, once one was asked for.
     #[must_use]
-    pub fn budgeted(&self, app: usize, stage: Stage) -> Option<Budgeted> {
+    pub fn budgeted(&self, app: usize, stage: Stage) -> Option<&Budgeted> {
         let mut found = self.budgeted.iter();
-        found.find(|(own, at, _)| (*own, *at) == (app, stage)).map(|(.., budgeted)| *budgeted)
+        found.find(|(own, at, _)| (*own, *at) == (app, stage)).map(|(.., budgeted)| budgeted)
     }
 
     /// Notes what became of a claim on a rate.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use gatewarden::authorize::{Ruling, Supposed, suppose};
+use gatewarden::budget::{Budgeted, Kind};
 use gatewarden::config::Sources;
-use gatewarden::policy::Known;
 use gatewarden::policy::lookup::{LookedUp, NoAnswer};
+use gatewarden::policy::{Known, Stage};
 use gatewarden::rejection::Rejection;
 use gatewarden::request::{CanonicalPath, Host, Query, RequestView};
 use gatewarden::seat::{Seated, Which};
@@ -141,4 +142,21 @@ shown = {{ is = "shown", on = ["GET /things"] }}
     };
     assert_eq!(filtered("b"), [("maker".into(), "a".to_owned())]);
     assert_eq!(filtered("a"), []);
+}
+
+/// The record once named the first role of the file, which this caller doesn't even hold.
+#[test]
+fn a_rate_that_is_used_up_is_recorded_where_it_stands() {
+    let guards = "[limit]\nrole.b = \"1/h\"\nrole.a = \"1/m\"\n[audit]\n\"GET /things\" = [\"token.org\"]";
+    let resources = "[resource.things]\nview = [\"GET /things\"]\n[role.b]\nview = [\"*\"]";
+    let mut known = Known::default();
+    let place = "where role.a stands";
+    known.budget(0, Stage::Permission, Budgeted::Over { kind: Kind::Role, wait_s: 7, place: place.into() });
+    match ruling(guards, resources, known) {
+        Ruling::Refuse(Rejection::RateLimited { kind: Kind::Role, wait_s: 7 }, evidence) => {
+            assert_eq!(evidence.rule.as_deref(), Some(place));
+            assert_eq!(evidence.audited, [("token.org".into(), "'a'".to_owned())]);
+        }
+        other => panic!("it is refused: {other:?}"),
+    }
 }
