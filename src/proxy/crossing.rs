@@ -1,5 +1,5 @@
 //! Requests of pages from other origins, where an app's file says what such pages may do: a browser that asks beforehand
-//! is answered here, and every answer says who may read it, refusals included.
+//! is answered here, and every answer of an operation says who may read it, refusals included.
 
 use std::sync::Arc;
 
