@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::super::diagnostic::{Diagnostic, code};
 use super::super::raw::{Fields, Node};
 use super::read::Reader;
-use super::{Balance, HealthCheck, UpstreamConfig};
+use super::{Balance, HealthCheck, Protocol, UpstreamConfig};
 use crate::request::CanonicalPath;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -23,6 +23,12 @@ pub(super) fn robust(
     config.health = fields.take("health").and_then(|node| health(reader, node));
     if let Some(node) = fields.take("try-timeout") {
         config.try_timeout = Some(reader.duration(Some(node), config.read_timeout, DAY));
+        if config.protocol == Protocol::Http2 {
+            reader.mistake(
+                node.span,
+                "has no effect beside `protocol = \"h2\"`: it is for tries over HTTP/1.1",
+            );
+        }
     }
     if let Some(node) = fields.take("retries") {
         config.retries = reader.count(node, 0, 10);

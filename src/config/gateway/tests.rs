@@ -207,6 +207,10 @@ fn how_servers_are_looked_after_is_said_exactly() {
     );
     mistakes(&with("limits = { in-flight = 0, pendnig = 5 }"), &["between 1 and", "did you mean `pending`?"]);
     mistakes(&with("retries = 11"), &["between 0 and 10"]);
+    // A try over HTTP/2 isn't given up for another.
+    mistakes(&with("protocol = \"h2\"\ntry-timeout = \"1s\""), &["has no effect beside `protocol = \"h2\"`"]);
+    let both = with("protocol = \"auto\"\ntry-timeout = \"1s\"").replace("http:", "https:");
+    assert_eq!(good(&both).upstreams[0].try_timeout, Some(Duration::from_secs(1)));
     let many: Vec<_> = (1..=65).map(|port| format!("http://127.0.0.1:{port}")).collect();
     mistakes(&format!("[upstreams.a]\nat = [\"/a\"]\nservers = {many:?}\n"), &["at most 64 servers"]);
 }
