@@ -277,6 +277,24 @@ fn the_first_message_of_a_call_is_waited_for_as_long_as_a_body() {
 }
 
 #[test]
+fn a_call_over_a_rate_is_told_that_too_much_is_asked() {
+    let upstream = H2Upstream::start(Manner::default(), greeter);
+    let rules = RULES.replace("[resource.greeting]", "[limit]\ntenant = \"1/h\"\n[resource.greeting]");
+    let setup = Gateway::setup().upstream("app", &[upstream.address]).rules("app", &rules);
+    let setup = setup.at("app", &["/app.Greeter"]).upstreams_as(called);
+    let gateway = setup.alter(speaking(Protocol::Http2, None)).start();
+    run(async {
+        let (_, body, trailers) = answer(&gateway, call(&gateway, "Hello", Some(&["user"]))).await;
+        assert_eq!((body, trailers.is_some()), (message("hello").to_vec(), true));
+        let (head, body, _) = answer(&gateway, call(&gateway, "Hello", Some(&["user"]))).await;
+        assert_eq!((head.status().as_u16(), body.len()), (200, 0));
+        assert_eq!(head.headers()["grpc-status"], "8");
+        assert_eq!(head.headers()["grpc-message"], "too many requests; try again later");
+    });
+    gateway.counts("gatewarden_requests_total", &["code=\"429\"", " 1"]);
+}
+
+#[test]
 fn who_hangs_up_ends_the_call() {
     let ended = Arc::<AtomicBool>::default();
     let told = ended.clone();

@@ -2,8 +2,12 @@
 //!
 //! Rates are by the hour, so that nothing comes back while a test runs, but where that is what it is about.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use gatewarden::token::signer::Signer;
 use serde_json::Value;
 
+use crate::process::{FREE_PORTS, Files, Process, ask};
 use crate::support::{Gateway, Response, Upstream, eventually};
 
 /// An application with this `[limit]`. A clerk views and a boss views and edits things; `/app/open` is anyone's.
@@ -203,4 +207,78 @@ fn nothing_is_asked_where_there_is_no_rate() {
     let gateway = Gateway::before(upstream.address);
     assert!((0..20).all(|_| gateway.request("GET /app/x", &[]).status == 200));
     assert!(gateway.ledger.buckets().is_empty());
+}
+
+/// An application as operators run it: three roles with rates, and a record of who views a customer.
+const DESK: &str = r#"
+app    = "desk"
+base   = "/desk"
+issuer = "sso"
+roles  = "token.roles"
+tenant = "acme"
+public = ["GET /open"]
+[facts.token]
+roles = "set"
+[limit]
+address    = "3/h"
+role.other = "1/h"
+role.slow  = "1/h"
+role.quick = "1/m"
+[audit]
+"GET /customers/{id}" = ["path.id"]
+[resource.customers]
+view = ["GET /customers/{id}"]
+[role.other]
+view = ["customers"]
+[role.slow]
+view = ["customers"]
+[role.quick]
+view = ["customers"]
+"#;
+
+fn run(upstream: &Upstream, signer: &Signer, rules: &str) -> Process {
+    let files = Files::new(upstream.address, FREE_PORTS);
+    files.write("keys.json", &signer.jwks());
+    let gateway = std::fs::read_to_string(files.path("gateway.toml")).unwrap();
+    files.write("gateway.toml", &gateway.replace("jwks =", "algorithms = [\"EdDSA\"]\njwks ="));
+    files.write("rules/desk.toml", rules);
+    Process::start(files)
+}
+
+/// The record once named the file's first role, whichever the caller held.
+#[test]
+fn the_record_names_the_rate_that_was_used_up() {
+    let (upstream, signer) = (Upstream::echo(), Signer::from_seed(&[9; 32], "test").unwrap());
+    let process = run(&upstream, &signer, DESK);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let token = signer.sign(&serde_json::json!({
+        "iss": "https://sso.example", "aud": "desk", "sub": "ada", "roles": ["slow", "quick"],
+        "iat": now, "exp": now + 300,
+    }));
+    let token = format!("Authorization: Bearer {}", token.unwrap());
+    let view = || ask(process.address("callers"), "GET /desk/customers/7", &[&token]).status;
+    assert_eq!([view(), view(), view()], [200, 200, 429]);
+    process.until("reason=\"limit-role\"");
+    let log = process.log();
+    let record = log.lines().find(|line| line.contains("limit-role")).unwrap();
+    let line = DESK.lines().position(|line| line.starts_with("role.quick")).unwrap() + 1;
+    assert!(record.contains(&format!("rules/desk.toml:{line}")), "{record}");
+}
+
+#[test]
+fn a_running_gateway_keeps_its_buckets_over_a_reload_while_their_line_is_the_same() {
+    let (upstream, signer) = (Upstream::echo(), Signer::from_seed(&[9; 32], "test").unwrap());
+    let process = run(&upstream, &signer, DESK);
+    let open = || ask(process.address("callers"), "GET /desk/open", &[]).status;
+    assert_eq!([open(), open(), open(), open()], [200, 200, 200, 429]);
+    let reloaded = |rules: &str| {
+        process.files.write("rules/desk.toml", rules);
+        assert_eq!(process.admin("POST /reload", &[]).status, 200);
+    };
+    // Other lines change, and this one moves.
+    let moved = DESK.replace("[limit]\n", "[limit]\n\ntenant = \"500/h\"\n");
+    reloaded(&moved);
+    assert_eq!(open(), 429);
+    reloaded(&moved.replace("\"3/h\"", "\"4/h\""));
+    assert_eq!(open(), 200, "another rate has buckets of its own");
 }
