@@ -18,6 +18,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
+use tokio_util::either::Either;
 
 use super::body::Body;
 use super::ending;
@@ -27,7 +28,7 @@ use super::plane::{Plane, Seat};
 use super::preamble::{self, Said};
 use super::server::Phase;
 use super::taking::Waiting;
-use super::tls::{self, ClientIo, Spoken};
+use super::tls::{self, Spoken};
 use super::upgrade;
 use crate::headers::Peer;
 use crate::plumbing::Limits;
@@ -212,7 +213,7 @@ async fn in_the_clear(
         plane.metrics().limit_hit(Limit::HeadTimeout);
     }
     let Ok(Ok(protocol)) = protocol else { return None };
-    Some(Spoken { io: ClientIo::Plain(stream), protocol, certificate: None })
+    Some(Spoken { io: Either::Left(stream), protocol, certificate: None })
 }
 
 /// Looks at the first bytes without taking them.

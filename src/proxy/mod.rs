@@ -11,7 +11,6 @@ mod dialect;
 mod forward;
 mod handle;
 mod inbound;
-mod left;
 mod patience;
 mod plane;
 mod pulse;

@@ -13,13 +13,13 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::ext::Protocol;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio_util::either::Either;
 
 use super::connection::Client;
 use super::forward::{Outbound, clean, make_ready, reject, tenant};
-use super::left::Left;
 use super::patience::Watched;
 use super::record::Recorder;
 use super::socketio::{Ended, Place, Standing, supervise};
@@ -44,6 +44,8 @@ const TUNNEL_BYTES: usize = 2 * 1024;
 /// How long a closing side is listened to.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// A client's bytes once HTTP is left behind: its whole connection, or one stream of HTTP/2.
+pub(super) type Left = Either<Watched<ClientIo>, TokioIo<Upgraded>>;
 /// A client's stream that has left HTTP behind, and what was read of it already.
 pub(super) type ClientStream = (Left, Bytes);
 
@@ -115,8 +117,8 @@ impl Wish {
     pub(super) async fn granted(self) -> Option<ClientStream> {
         let upgraded = tokio::time::timeout(SWITCH_TIMEOUT, self.on).await.ok()?.ok()?;
         match upgraded.downcast::<TokioIo<Watched<ClientIo>>>() {
-            Ok(parts) => Some((Left::Connection(parts.io.into_inner()), parts.read_buf)),
-            Err(stream) => Some((Left::Stream(TokioIo::new(stream)), Bytes::new())),
+            Ok(parts) => Some((Either::Left(parts.io.into_inner()), parts.read_buf)),
+            Err(stream) => Some((Either::Right(TokioIo::new(stream)), Bytes::new())),
         }
     }
 

@@ -9,6 +9,7 @@ use super::answer::{Answer, Lease};
 use super::choice::Choice;
 use super::connect::{self, Use};
 use super::exchange::{Failure, Lost, is_failure};
+use super::pipe::pipe;
 use super::server::Fault;
 use super::{Outgoing, Pipe, Server, Upstream};
 
@@ -74,7 +75,7 @@ impl Upstream {
                 return Ok(Switched::No(Box::new(response.map(answer))));
             }
             let upgraded = hyper::upgrade::on(&mut response).await.map_err(|_| Failure::Broken)?;
-            let (pipe, read) = Pipe::new(upgraded).ok_or(Failure::Broken)?;
+            let (pipe, read) = pipe(upgraded).ok_or(Failure::Broken)?;
             let response = response.map(drop);
             return Ok(Switched::Yes(Box::new(Open { response, pipe, read, server: server.clone() })));
         }

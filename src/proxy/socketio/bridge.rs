@@ -22,8 +22,7 @@ use super::standing::Standing;
 use super::watch::{Ended, supervise};
 use crate::plumbing::Limits;
 use crate::proxy::connection::Client;
-use crate::proxy::left::Left;
-use crate::proxy::upgrade::Wish;
+use crate::proxy::upgrade::{Left, Wish};
 use crate::socket::engine::{self, Open, Packet};
 use crate::upstream::Pipe;
 

@@ -8,14 +8,17 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use super::super::connection::Protocol;
 use super::super::plane::Plane;
 use super::present;
-use super::stream::ClientIo;
 use crate::plumbing::Limits;
 use crate::request::ClientCertificate;
 use crate::telemetry::{HandshakeFailure, Limit};
+
+/// A caller's bytes, in the clear or over TLS.
+pub(in super::super) type ClientIo = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// What a handshake came to.
 pub(in super::super) struct Spoken {
@@ -48,7 +51,7 @@ pub(in super::super) async fn shake(
             let protocol = protocol(&stream);
             let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             let certificate = certificate.map(|own| Arc::new(present::describe(own)));
-            Some(Spoken { io: ClientIo::Tls(Box::new(stream)), protocol, certificate })
+            Some(Spoken { io: Either::Right(Box::new(stream)), protocol, certificate })
         }
         Ok(Err(why)) => {
             metrics.handshake_failed(reason(&why));

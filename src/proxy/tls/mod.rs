@@ -4,7 +4,5 @@
 mod handshake;
 mod names;
 pub mod present;
-mod stream;
 
-pub(super) use handshake::{Spoken, shake};
-pub(super) use stream::ClientIo;
+pub(super) use handshake::{ClientIo, Spoken, shake};
