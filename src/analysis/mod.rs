@@ -6,4 +6,5 @@ pub mod carried;
 pub mod guard;
 pub mod matrix;
 pub mod nearest;
+pub mod posed;
 pub mod trace;

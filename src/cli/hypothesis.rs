@@ -1,25 +1,22 @@
 //! A request that nobody sent, put together from what an operator states: roles, a tenant, facts. It is decided by the
 //! same path as a real one; what the statement leaves open is unknown there too.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use percent_encoding::utf8_percent_encode;
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::Exit;
-use crate::authorize::{Ruling, Supposed, suppose};
+use crate::analysis::posed::{Caller, Posed, PosedEvent, Unplaced, put};
+use crate::authorize::Ruling;
 use crate::config::Diagnostic;
 use crate::config::diagnostic::{Span, code};
-use crate::fact::{Certified, Fact, Source, Type};
-use crate::json::Pointer;
-use crate::policy::lookup::LookedUp;
-use crate::policy::{App, Known, Operand, TenantRule};
-use crate::request::{CanonicalPath, ClientCertificate, Host, Query, RequestView, Timestamp};
+use crate::fact::{Fact, Source, Type};
+use crate::policy::{App, Operand, TenantRule};
+use crate::request::{CanonicalPath, Host, RequestView, Timestamp};
 use crate::route::{Match, Verb};
 use crate::snapshot::{OperationRef, Snapshot};
-use crate::token::{IssuerKind, VerifiedToken};
 
 /// What an operator asks about.
 #[derive(Clone, Debug, clap::Args)]
@@ -60,14 +57,7 @@ impl From<String> for Unposed {
 /// A stated request, ready to be decided.
 #[derive(Debug)]
 pub(super) struct Hypothesis {
-    method: Method,
-    target: String,
-    host: Host,
-    headers: HeaderMap,
-    client: IpAddr,
-    certificate: Option<ClientCertificate>,
-    caller: Option<Arc<VerifiedToken>>,
-    answers: Answers,
+    pub(super) posed: Posed,
     /// What was taken for granted because a tenant was named.
     pub(super) assumed: Vec<String>,
 }
@@ -83,6 +73,7 @@ impl Hypothesis {
         let event = if method == "EMIT" { Some(the_event(snapshot, asked, target)?) } else { None };
         let opening =
             event.and_then(|at| snapshot.operation(at)).map(|(app, own)| app.path_of(own).to_string());
+        let named = target;
         let (method, target) = match &opening {
             Some(path) => ("GET", path.as_str()),
             None => (method, target),
@@ -96,22 +87,13 @@ impl Hypothesis {
             None => the_app(snapshot, asked, &method, &canonical)?,
         };
         let host = app.and_then(|app| app.hosts.first()).map_or("gateway.invalid", |host| host);
-        let mut hypothesis = Self {
-            method,
-            target: target.to_owned(),
-            host: Host::parse(host).map_err(|why| why.to_string())?,
-            headers: HeaderMap::new(),
-            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            certificate: None,
-            caller: None,
-            answers: Answers { event, ..Answers::default() },
-            assumed: Vec::new(),
-        };
+        let host = Host::parse(host).map_err(|why| why.to_string())?;
+        let mut hypothesis = Self { posed: Posed::new(method, target, host, now()), assumed: Vec::new() };
         let Some(app) = app else { return Ok(hypothesis) };
-        hypothesis.answers.app = snapshot.apps.iter().position(|own| own.name == app.name);
+        hypothesis.posed.event = event.map(|_| PosedEvent { app: (*app.name).into(), name: named.into() });
         hypothesis.take_for_granted(app, &asked.with);
-        let mut claims = Map::from_iter([("sub".to_owned(), json!("someone"))]);
-        hypothesis.roles(app, &asked.roles, &mut claims)?;
+        hypothesis.posed.claims(app);
+        hypothesis.roles(app, &asked.roles)?;
         for stated in &asked.with {
             let (name, value) =
                 stated.split_once('=').ok_or_else(|| format!("`{stated}` isn't FACT=VALUE"))?;
@@ -121,25 +103,19 @@ impl Hypothesis {
                     format!("`--role` and `--with {stated}` both say which roles the caller holds").into()
                 );
             }
-            hypothesis.state(app, name.trim(), value.trim(), &mut claims)?;
+            hypothesis.state(app, name.trim(), value.trim())?;
         }
         if let Some(tenant) = &asked.tenant {
-            hypothesis.at_home(snapshot, app, tenant, &mut claims)?;
+            hypothesis.at_home(snapshot, app, tenant)?;
         }
         if let Some(token) = &asked.token {
             if asked.with.iter().any(|stated| stated.starts_with("token.")) {
                 return Err("what a real token says can't be stated with --with".to_owned().into());
             }
-            hypothesis.caller = Some(super::token::verified(snapshot, token)?);
+            hypothesis.posed.caller = Caller::Verified(super::token::verified(snapshot, token)?);
             hypothesis.assumed.retain(|assumed| !assumed.starts_with("token."));
-        } else if !asked.anonymous {
-            let kind = snapshot
-                .gateway
-                .issuers
-                .iter()
-                .find(|own| own.name == app.issuer)
-                .map_or(IssuerKind::Oidc, |own| own.kind);
-            hypothesis.caller = Some(Arc::new(VerifiedToken::hypothetical(app.issuer.clone(), kind, claims)));
+        } else if asked.anonymous {
+            hypothesis.posed.caller = Caller::Nobody;
         }
         Ok(hypothesis)
     }
@@ -162,32 +138,10 @@ impl Hypothesis {
         snapshot: &Snapshot,
         tell: impl FnOnce(&RequestView<'_>, Ruling) -> T,
     ) -> Result<T, Unposed> {
-        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
-        let path = CanonicalPath::parse(path).map_err(|why| why.to_string())?;
-        let view = RequestView {
-            method: &self.method,
-            host: &self.host,
-            path: &path,
-            query: Query::parse(query).map_err(|why| why.to_string())?,
-            headers: &self.headers,
-            client: self.client,
-            certificate: self.certificate.as_ref(),
-        };
-        let ruling = suppose(snapshot, &view, self.caller.clone(), self.supposed());
-        Ok(tell(&view, ruling))
+        Ok(self.posed.decide(snapshot, tell).map_err(|why| why.to_string())?)
     }
 
-    fn supposed(&self) -> Supposed {
-        let body = self.answers.body.clone().map(|body| Arc::new(Value::Object(body)));
-        let mut known = Known::of_body(body);
-        for (look_up, answer) in &self.answers.looked_up {
-            let found = LookedUp::Found(Arc::new(Value::Object(answer.clone())));
-            known.learn(self.answers.app.unwrap_or_default(), *look_up, found);
-        }
-        Supposed { known, now: self.answers.now.unwrap_or_else(now), event: self.answers.event }
-    }
-
-    fn roles(&mut self, app: &App, roles: &[String], claims: &mut Map<String, Value>) -> Result<(), String> {
+    fn roles(&mut self, app: &App, roles: &[String]) -> Result<(), String> {
         let Some(fact) = app.facts.get(app.roles_fact).filter(|_| !roles.is_empty()) else { return Ok(()) };
         let mut strings = Vec::new();
         for name in roles {
@@ -202,23 +156,23 @@ impl Hypothesis {
             (Type::String, _) => return Err(format!("`{}` holds one role", fact.name)),
             _ => Value::Array(strings),
         };
-        match &fact.source {
-            Source::Token(path) => put(claims, path, value),
-            Source::LookUp { look_up, at } => self.answers.say(*look_up, at, value),
-            _ => {}
+        if matches!(fact.source, Source::Token(_) | Source::LookUp { .. }) {
+            self.place(app, fact, value)?;
         }
         Ok(())
     }
 
-    fn state(
-        &mut self,
-        app: &App,
-        name: &str,
-        value: &str,
-        claims: &mut Map<String, Value>,
-    ) -> Result<(), String> {
+    fn place(&mut self, app: &App, fact: &Fact, value: Value) -> Result<(), String> {
+        let said = value.to_string();
+        self.posed.place(app, fact, value).map_err(|why| match why {
+            Unplaced::Value => format!("{said} can't be the value of `{}`", fact.name),
+            why => format!("`{}` {why}", fact.name),
+        })
+    }
+
+    fn state(&mut self, app: &App, name: &str, value: &str) -> Result<(), String> {
         if name == "client.ip" {
-            self.client = value.parse().map_err(|_| format!("`{value}` is no address"))?;
+            self.posed.client = value.parse().map_err(|_| format!("`{value}` is no address"))?;
             return Ok(());
         }
         let known = app.facts.iter().find(|fact| *fact.name == *name);
@@ -226,59 +180,27 @@ impl Hypothesis {
         let fact = known.ok_or_else(|| {
             unknown(&format!("the rules of `{}` read no fact `{name}`", app.name), name, names)
         })?;
-        self.set(fact, value, claims)
+        self.set(app, fact, value)
     }
 
-    fn set(&mut self, fact: &Fact, value: &str, claims: &mut Map<String, Value>) -> Result<(), String> {
-        match &fact.source {
-            Source::Token(path) => {
-                put(claims, path, claim(fact, value)?);
-                // The caller's application has three names in tokens, of which `client` is derived.
-                if *fact.name == *"token.client" {
-                    claims.insert("azp".into(), json!(value));
-                }
+    fn set(&mut self, app: &App, fact: &Fact, value: &str) -> Result<(), String> {
+        let value = match &fact.source {
+            // What isn't sent as JSON is sent as it is written, whatever its type.
+            Source::Header(_) | Source::Query(_) => json!(value),
+            Source::ClientIp if value.parse::<IpAddr>().is_err() => {
+                return Err(format!("`{value}` is no address"));
             }
-            Source::Header(name) => {
-                let name =
-                    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header"))?;
-                let value =
-                    HeaderValue::from_str(value).map_err(|_| format!("`{value}` is no header value"))?;
-                self.headers.append(name, value);
+            Source::ClientTime if value.parse::<jiff::Timestamp>().is_err() => {
+                return Err(format!("`{value}` is no moment; write 2027-01-31T08:00:00Z"));
             }
-            Source::Query(key) => {
-                let more = if self.target.contains('?') { '&' } else { '?' };
-                let plain = percent_encoding::NON_ALPHANUMERIC;
-                let (key, value) = (utf8_percent_encode(key, plain), utf8_percent_encode(value, plain));
-                self.target = format!("{}{more}{key}={value}", self.target);
-            }
-            Source::Path(_) => return Err(format!("`{}` is said by the path", fact.name)),
-            Source::Tenant(_) => return Err(format!("`{}` is said by tenants.toml", fact.name)),
-            Source::ClientIp => {
-                self.client = value.parse().map_err(|_| format!("`{value}` is no address"))?
-            }
-            Source::ClientCertificate(part) => {
-                let own = self.certificate.get_or_insert_default();
-                match part {
-                    Certified::Subject => own.subject = Some(value.into()),
-                    Certified::Thumbprint => own.thumbprint = Some(value.into()),
-                }
-            }
-            Source::ClientTime => self.answers.now = moment(value)?,
-            Source::ClientWeekday => return Err("the day of the week is said by client.time".to_owned()),
-            Source::Body(at) => put_at(self.answers.body.get_or_insert_default(), at, claim(fact, value)?),
-            Source::LookUp { look_up, at } => self.answers.say(*look_up, at, claim(fact, value)?),
-        }
-        Ok(())
+            Source::Path(_) | Source::Tenant(_) => Value::Null,
+            _ => claim(fact, value)?,
+        };
+        self.place(app, fact, value)
     }
 
     /// Names the tenant where the app looks for it, and makes the caller one of its own unless that was stated.
-    fn at_home(
-        &mut self,
-        snapshot: &Snapshot,
-        app: &App,
-        tenant: &str,
-        claims: &mut Map<String, Value>,
-    ) -> Result<(), String> {
+    fn at_home(&mut self, snapshot: &Snapshot, app: &App, tenant: &str) -> Result<(), String> {
         let by_id =
             snapshot.directory.tenants().iter().find(|own| own.ids().iter().any(|id| **id == *tenant));
         let names = snapshot.directory.tenants().iter().map(|own| &*own.name);
@@ -296,11 +218,11 @@ impl Hypothesis {
             .find(|fact| matches!(fact.source, Source::Header(_) | Source::Query(_)))
         {
             let stated = match &fact.source {
-                Source::Header(name) => self.headers.contains_key(&**name),
+                Source::Header(name) => self.posed.headers.contains_key(&**name),
                 _ => false,
             };
             if !stated {
-                self.set(fact, id, claims)?;
+                self.set(app, fact, id)?;
                 self.assumed.push(format!("{} = '{id}'", fact.name));
             }
         }
@@ -317,35 +239,12 @@ impl Hypothesis {
         }
         for fact in home.iter().filter_map(facts) {
             let Source::Token(path) = &fact.source else { continue };
-            if get(claims, path).is_none() {
-                put(claims, path, claim(fact, id)?);
+            if get(self.posed.claims(app), path).is_none() {
+                put(self.posed.claims(app), path, claim(fact, id)?);
                 self.assumed.push(format!("{} = '{id}'", fact.name));
             }
         }
         Ok(())
-    }
-}
-
-/// What is said to have been found out: an object for each look-up, and the body.
-#[derive(Debug, Default)]
-struct Answers {
-    now: Option<Timestamp>,
-    app: Option<usize>,
-    body: Option<Map<String, Value>>,
-    looked_up: Vec<(usize, Map<String, Value>)>,
-    event: Option<OperationRef>,
-}
-
-impl Answers {
-    fn say(&mut self, look_up: usize, at: &Pointer, value: Value) {
-        let known = self.looked_up.iter().position(|(own, _)| *own == look_up);
-        let index = known.unwrap_or_else(|| {
-            self.looked_up.push((look_up, Map::new()));
-            self.looked_up.len() - 1
-        });
-        if let Some((_, answer)) = self.looked_up.get_mut(index) {
-            put_at(answer, at, value);
-        }
     }
 }
 
@@ -424,31 +323,6 @@ fn claim(fact: &Fact, value: &str) -> Result<Value, String> {
 pub(super) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
     Timestamp(since.map_or(0, |since| since.as_secs()))
-}
-
-/// A moment as `--with client.time=…` says it.
-fn moment(value: &str) -> Result<Option<Timestamp>, String> {
-    let at: jiff::Timestamp =
-        value.parse().map_err(|_| format!("`{value}` is no moment; write 2027-01-31T08:00:00Z"))?;
-    Ok(u64::try_from(at.as_second()).ok().map(Timestamp))
-}
-
-fn put_at(document: &mut Map<String, Value>, at: &Pointer, value: Value) {
-    let path: Vec<Box<str>> = at.segments().map(Into::into).collect();
-    put(document, &path, value);
-}
-
-/// Puts a value at a path of members, making the objects on the way.
-pub(super) fn put(claims: &mut Map<String, Value>, path: &[Box<str>], value: Value) {
-    let Some((first, rest)) = path.split_first() else { return };
-    if rest.is_empty() {
-        claims.insert(first.to_string(), value);
-        return;
-    }
-    let inner = claims.entry(first.to_string()).or_insert_with(|| Value::Object(Map::new()));
-    if let Value::Object(inner) = inner {
-        put(inner, rest, value);
-    }
 }
 
 fn get<'c>(claims: &'c Map<String, Value>, path: &[Box<str>]) -> Option<&'c Value> {

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use super::super::hypothesis::put;
 use super::table::{Expected, Row, SeatStated};
+use crate::analysis::posed::put;
 use crate::authorize::{Permit, Ruling, Supposed, suppose};
 use crate::fact::Source;
 use crate::json::Pointer;
