@@ -163,13 +163,14 @@ fn functions(code: &[String]) -> Vec<(String, usize)> {
     found
 }
 
-/// Only the control plane's reload publishes a snapshot, and only the verbs and tests suppose a caller.
+/// Only the control plane's reload publishes a snapshot, and only what forwards nothing supposes a caller.
 #[test]
 fn what_few_may_call_few_do_call() {
     for (call, allowed) in [
         ("live.publish(", &["control"][..]),
-        ("suppose(", &["authorize", "cli"]),
-        ("VerifiedToken::hypothetical(", &["token", "cli"]),
+        ("suppose(", &["analysis", "authorize", "cli"]),
+        ("VerifiedToken::hypothetical(", &["analysis", "token", "cli"]),
+        ("posed::", &["analysis", "cli", "control", "record"]),
         ("DevTokens::Accepted", &["token", "config", "proxy"]),
         ("Trust::Development", &["config", "cli"]),
     ] {
