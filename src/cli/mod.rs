@@ -10,6 +10,8 @@ mod load;
 pub mod matrix;
 pub mod report;
 pub mod routes;
+#[allow(dead_code, unused_imports, reason = "read by the verbs that compare, which come next")]
+mod rulesets;
 pub mod run;
 pub mod serve;
 pub mod test;

@@ -162,13 +162,16 @@ async fn answer(admin: &Admin, reach: Reach, request: Request<Incoming>) -> Resp
         ("/readyz", true) => readyz(admin, parts.uri.query()),
         ("/metrics", true) => metrics(admin),
         ("/rules", true) if operators => rules(admin),
+        ("/rules/sources", true) if operators => {
+            json_response(StatusCode::OK, &admin.board.read().sources_to_json())
+        }
         ("/seats", true) if operators => seats(admin),
         ("/reload", false) if operators && parts.method == Method::POST => {
             reload(admin, &parts.headers).await
         }
         ("/reload", _) if operators => not_allowed("POST"),
         ("/livez" | "/readyz" | "/metrics", false) => not_allowed("GET, HEAD"),
-        ("/rules" | "/seats", false) if operators => not_allowed("GET, HEAD"),
+        ("/rules" | "/rules/sources" | "/seats", false) if operators => not_allowed("GET, HEAD"),
         ("/", true) if operators => text(StatusCode::OK, INDEX),
         _ => text(StatusCode::NOT_FOUND, "there is no such endpoint\n"),
     }
@@ -299,6 +302,7 @@ fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 
 const INDEX: &str = "gatewarden\n\
     GET  /rules            what is live, and what was refused\n\
+    GET  /rules/sources    the files of what is live, as they were compiled\n\
     GET  /seats            licence seats, this month and before\n\
     POST /reload           read the files now\n\
     GET  /metrics          for Prometheus\n\

@@ -99,10 +99,10 @@ pub struct NotLoaded {
 /// be called on a runtime; blocks for a moment.
 pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loaded, NotLoaded> {
     let unread = |why| NotLoaded { files: Vec::new(), why };
-    let sources = sources::read_steady(&gateway, std::thread::sleep).map_err(unread)?;
+    let sources = Arc::new(sources::read_steady(&gateway, std::thread::sleep).map_err(unread)?);
     let compiled = match needs.compile(&sources, None) {
         Ok(compiled) => compiled,
-        Err(why) => return Err(NotLoaded { files: sources.files, why }),
+        Err(why) => return Err(NotLoaded { files: sources.files.clone(), why }),
     };
     for file in mounts::mounted_files(&sources) {
         tracing::warn!(file, "mounted as a file: changes may never be seen; mount its directory instead");
@@ -119,7 +119,7 @@ pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loa
         trigger = Trigger::Start.as_str(),
         "rules applied"
     );
-    let board = Arc::new(Board::new(Status::live(snapshot.revision, &sources, now, Vec::new())));
+    let board = Arc::new(Board::new(Status::live(snapshot.revision, sources.clone(), now, Vec::new())));
     let (sender, requests) = mpsc::channel(16);
     let machine = Machine::new(sources.hash.clone(), Instant::now());
     let started = snapshot.gateway.clone();
@@ -236,7 +236,7 @@ impl Reloader {
     fn apply(
         &mut self,
         trigger: Trigger,
-        sources: &Sources,
+        sources: &Arc<Sources>,
         snapshot: Snapshot,
         settled: Duration,
         compiled: Duration,
@@ -244,7 +244,7 @@ impl Reloader {
         let before = self.board.read();
         let now = now();
         let pending = pending_restart(&self.started, &snapshot.gateway);
-        let status = Status::live(snapshot.revision, sources, now, pending);
+        let status = Status::live(snapshot.revision, sources.clone(), now, pending);
         let (loaded, ends) = (set::loaded(&snapshot), set::ends(&snapshot));
         self.live.publish(snapshot);
         let changed = status.files.iter().filter(|file| !before.files.contains(file)).count()

@@ -23,18 +23,26 @@ pub const STEADY_FOR: Duration = Duration::from_millis(50);
 /// How often a set that keeps moving is looked at before it is given up.
 const LOOKS_MAX: u32 = 40;
 /// Longest file that is read.
-const FILE_MAX_BYTES: u64 = 8 << 20;
+pub const FILE_MAX_BYTES: u64 = 8 << 20;
 /// Most rule files.
-const FILES_MAX: usize = 1_000;
+pub const FILES_MAX: usize = 1_000;
 /// The one rule file that isn't an app.
 const TENANTS_FILE: &str = "tenants.toml";
 
 /// Reads the set, and again until two looks agree. `pause` waits; it is a parameter so that tests needn't.
-pub fn read_steady(gateway: &Path, mut pause: impl FnMut(Duration)) -> Result<Sources, Diagnostics> {
-    let mut last = read(gateway);
+pub fn read_steady(gateway: &Path, pause: impl FnMut(Duration)) -> Result<Sources, Diagnostics> {
+    steady(|| read(gateway), pause)
+}
+
+/// Looks again until two looks agree.
+pub fn steady(
+    look: impl Fn() -> Result<Sources, Diagnostics>,
+    mut pause: impl FnMut(Duration),
+) -> Result<Sources, Diagnostics> {
+    let mut last = look();
     for _ in 0..LOOKS_MAX {
         pause(STEADY_FOR);
-        let next = read(gateway);
+        let next = look();
         if fingerprint(&last) == fingerprint(&next) {
             return next;
         }
@@ -54,6 +62,11 @@ pub fn fingerprint(reading: &Result<Sources, Diagnostics>) -> String {
 
 /// Reads the set once.
 pub fn read(gateway: &Path) -> Result<Sources, Diagnostics> {
+    read_beside(gateway, None)
+}
+
+/// Reads the gateway's file once, and the rules of another directory than the one that it names, if one is given.
+pub fn read_beside(gateway: &Path, other: Option<&Path>) -> Result<Sources, Diagnostics> {
     let shown: Arc<str> = Arc::from(gateway.to_string_lossy());
     let name = gateway.file_name().ok_or_else(|| unreadable(format!("`{shown}` is no file")))?;
     let directory = parent(gateway);
@@ -62,14 +75,20 @@ pub fn read(gateway: &Path) -> Result<Sources, Diagnostics> {
     let mut mistakes = Diagnostics::default();
     let rules = gateway::read(0, &first, &mut mistakes).rules;
     let mut files = vec![first];
-    match read_rules(&rules) {
+    match read_rules(other.unwrap_or(&rules)) {
         Ok(more) => files.extend(more),
         // A mistake in this file may be why: the set is refused for that mistake, at its place.
         Err(_) if mistakes.errors() > 0 => {}
         Err(why) => return Err(why),
     }
+    Ok(of(files))
+}
+
+/// Files that were read elsewhere as a set: the gateway's first, then the rules' by name.
+#[must_use]
+pub fn of(files: Vec<SourceFile>) -> Sources {
     let hash = hash(&files);
-    Ok(Sources { files, hash })
+    Sources { files, hash }
 }
 
 /// The directory that a file stands in.
@@ -115,14 +134,20 @@ fn read_rules(directory: &Path) -> Result<Vec<SourceFile>, Diagnostics> {
         .map(|name| {
             let path: Arc<str> = Arc::from(directory.join(&name).to_string_lossy());
             let text = read_text(&through.join(&name), &path)?;
-            let kind = if name == TENANTS_FILE { FileKind::Tenants } else { FileKind::Rules };
-            Ok(SourceFile { kind, path, text })
+            Ok(SourceFile { kind: kind_of(&name), path, text })
         })
         .collect()
 }
 
+/// What a file of the rule directory is for.
+#[must_use]
+pub fn kind_of(name: &str) -> FileKind {
+    if name == TENANTS_FILE { FileKind::Tenants } else { FileKind::Rules }
+}
+
 /// Rule files end in `.toml`; editors' droppings and hidden files don't count.
-fn is_rule_file(name: &str) -> bool {
+#[must_use]
+pub fn is_rule_file(name: &str) -> bool {
     name.ends_with(".toml") && !name.starts_with('.')
 }
 

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
 use super::sources;
-use crate::config::{SourceFile, Sources};
+use crate::config::{FileKind, SourceFile, Sources};
 use crate::request::Timestamp;
 
 /// The state of the configuration.
@@ -18,6 +18,8 @@ pub struct Status {
     pub hash: String,
     /// The live set's files, each with its hash.
     pub files: Vec<(Arc<str>, String)>,
+    /// The live set's files as they were compiled.
+    pub sources: Arc<Sources>,
     /// When the live set went live.
     pub loaded_at: Timestamp,
     /// What stands on disk instead, if it was refused.
@@ -46,13 +48,40 @@ impl Status {
     #[must_use]
     pub fn live(
         revision: u64,
-        sources: &Sources,
+        sources: Arc<Sources>,
         loaded_at: Timestamp,
         pending_restart: Vec<&'static str>,
     ) -> Self {
         let file = |file: &SourceFile| (file.path.clone(), sources::file_hash(&file.text));
         let files = sources.files.iter().map(file).collect();
-        Self { revision, hash: sources.hash.clone(), files, loaded_at, rejected: None, pending_restart }
+        Self {
+            revision,
+            hash: sources.hash.clone(),
+            files,
+            sources,
+            loaded_at,
+            rejected: None,
+            pending_restart,
+        }
+    }
+
+    /// The live set's files with their texts. No secret stands in them: where one is needed, a file names its place.
+    #[must_use]
+    pub fn sources_to_json(&self) -> Value {
+        let file = |file: &SourceFile| {
+            let kind = match file.kind {
+                FileKind::Gateway => "gateway",
+                FileKind::Tenants => "tenants",
+                FileKind::Rules => "rules",
+            };
+            json!({ "kind": kind, "path": *file.path, "text": file.text })
+        };
+        json!({
+            "schema": "gatewarden.sources/1",
+            "revision": self.revision,
+            "hash": self.hash,
+            "files": self.sources.files.iter().map(file).collect::<Vec<_>>(),
+        })
     }
 
     /// The operators' view.

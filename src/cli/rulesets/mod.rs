@@ -1,0 +1,136 @@
+//! Which rules a verb is asked about, where there may be two sets: files, a git revision, or what a running gateway
+//! judges by. Each is read as one set and compiled whole; what stands in the way is printed with the side that it is on.
+
+mod admin;
+mod git;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(super) use self::admin::admin;
+use super::Exit;
+use super::hypothesis::now;
+use super::load::{report, tell};
+use crate::config::diagnostic::code;
+use crate::config::{Carried, Diagnostic, Diagnostics, FileKind, SourceFile, Sources, compile};
+use crate::control::sources;
+use crate::snapshot::Snapshot;
+
+/// The word for what the running gateway judges by.
+const LIVE: &str = "live";
+/// What a git revision begins with, where it has to be told from a path.
+const GIT: &str = "git:";
+
+/// A whole configuration, compiled, and what it was asked for as.
+pub(super) struct RuleSet {
+    /// What an operator calls it: a path, `git:main`, or the live set with its revision.
+    pub(super) name: String,
+    /// Its files.
+    pub(super) sources: Sources,
+    /// What they mean.
+    pub(super) snapshot: Arc<Snapshot>,
+}
+
+impl RuleSet {
+    /// Reads and compiles what `spec` names: `gateway.toml`, a directory that holds one, a directory of rule files beside
+    /// `config`, `live`, or a git revision. What stands in the way is printed.
+    pub(super) fn read(spec: &str, config: &Path) -> Result<Self, Exit> {
+        let (name, sources) = match read_sources(spec, config) {
+            Ok(found) => found,
+            Err(why) => {
+                report(&why, &[]);
+                tell(&format!("`{spec}` can't be read"));
+                return Err(Exit::refused(&why));
+            }
+        };
+        match compile(&sources, Carried::nothing_at(now())) {
+            Ok(compiled) => Ok(Self { name, sources, snapshot: Arc::new(compiled.snapshot) }),
+            Err(why) => {
+                report(&why, &sources.files);
+                let count = why.errors();
+                let word = if count == 1 { "mistake" } else { "mistakes" };
+                tell(&format!("{count} {word} in `{name}`: nothing was done with it"));
+                Err(Exit::refused(&why))
+            }
+        }
+    }
+
+    /// The gateway's file and the rules that it names, as a set of its own.
+    pub(super) fn configured(config: &Path) -> Result<Self, Exit> {
+        Self::read(&config.to_string_lossy(), config)
+    }
+}
+
+fn read_sources(spec: &str, config: &Path) -> Result<(String, Sources), Diagnostics> {
+    if spec == LIVE {
+        return live(config);
+    }
+    if let Some(revision) = spec.strip_prefix(GIT) {
+        return git(revision, config);
+    }
+    let path = PathBuf::from(spec);
+    let steady = |gateway: &Path, rules: Option<&Path>| {
+        sources::steady(|| sources::read_beside(gateway, rules), std::thread::sleep)
+    };
+    let sources = if path.join("gateway.toml").is_file() {
+        steady(&path.join("gateway.toml"), None)
+    } else if path.is_dir() {
+        steady(config, Some(&path))
+    } else if path.exists() || spec.ends_with(".toml") || spec.contains("..") {
+        steady(&path, None)
+    } else {
+        return git(spec, config);
+    };
+    Ok((spec.to_owned(), sources?))
+}
+
+fn git(revision: &str, config: &Path) -> Result<(String, Sources), Diagnostics> {
+    let (commit, files) = git::read(revision, config).map_err(unreadable)?;
+    let short = commit.get(..10).unwrap_or(&commit);
+    let name = if commit.starts_with(revision) {
+        format!("{GIT}{revision}")
+    } else {
+        format!("{GIT}{revision} ({short})")
+    };
+    Ok((name, sources::of(files)))
+}
+
+/// What the gateway judges by that `config` names, as it was read when it went live.
+fn live(config: &Path) -> Result<(String, Sources), Diagnostics> {
+    let (status, body) =
+        admin::ask(config, &http::Method::GET, "/rules/sources", bytes::Bytes::new()).map_err(unreadable)?;
+    if !status.is_success() {
+        let said = String::from_utf8_lossy(&body);
+        return Err(unreadable(format!("the running gateway answered {status}: {}", said.trim_end())));
+    }
+    let odd =
+        || unreadable("the running gateway's answer can't be read: is it of another version?".to_owned());
+    let said: serde_json::Value = serde_json::from_slice(&body).map_err(|_| odd())?;
+    let files = said["files"].as_array().ok_or_else(odd)?.iter().map(|file| {
+        Some(SourceFile {
+            kind: match file["kind"].as_str()? {
+                "gateway" => FileKind::Gateway,
+                "tenants" => FileKind::Tenants,
+                "rules" => FileKind::Rules,
+                _ => return None,
+            },
+            path: file["path"].as_str()?.into(),
+            text: file["text"].as_str()?.to_owned(),
+        })
+    });
+    let sources = sources::of(files.collect::<Option<_>>().ok_or_else(odd)?);
+    let told = said["hash"].as_str().ok_or_else(odd)?;
+    if told != sources.hash {
+        return Err(odd());
+    }
+    Ok((format!("{LIVE} (revision {})", said["revision"].as_u64().ok_or_else(odd)?), sources))
+}
+
+fn unreadable(message: String) -> Diagnostics {
+    let mut why = Diagnostics::default();
+    why.push(Diagnostic::error(code::UNREADABLE, message));
+    why
+}
+
+#[cfg(test)]
+mod tests;
