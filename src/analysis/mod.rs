@@ -8,3 +8,5 @@ pub mod matrix;
 pub mod nearest;
 pub mod posed;
 pub mod trace;
+pub mod who;
+pub mod words;

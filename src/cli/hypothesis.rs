@@ -302,7 +302,7 @@ fn claimants<'s>(
 }
 
 /// A sentence with the nearest name.
-fn unknown<'n>(sentence: &str, wrong: &str, names: impl Iterator<Item = &'n str>) -> String {
+pub(super) fn unknown<'n>(sentence: &str, wrong: &str, names: impl Iterator<Item = &'n str>) -> String {
     let nowhere = Span { file: 0, start: 0, end: 0 };
     let help = Diagnostic::error(code::UNKNOWN_FACT, "").nearest(nowhere, wrong, names).help;
     help.map_or_else(|| sentence.to_owned(), |help| format!("{sentence}; {help}"))

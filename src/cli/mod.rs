@@ -16,6 +16,7 @@ pub mod run;
 pub mod serve;
 pub mod test;
 pub mod token;
+pub mod who;
 
 use clap::{Parser, Subcommand};
 
@@ -62,6 +63,7 @@ enum Verb {
     Test(test::Args),
     Can(can::Args),
     Explain(explain::Args),
+    Who(who::Args),
     Matrix(matrix::Args),
     Routes(routes::Args),
     Completions(completions::Args),
@@ -96,6 +98,7 @@ pub fn run() -> Exit {
         Verb::Test(args) => test::run(&args),
         Verb::Can(args) => can::run(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Who(args) => who::run(&args),
         Verb::Matrix(args) => matrix::run(&args),
         Verb::Report(ReportVerb::Seats(args)) => report::seats(&args),
         Verb::Routes(args) => routes::run(&args),

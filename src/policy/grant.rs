@@ -82,8 +82,19 @@ pub struct Grant {
     pub permission: PermissionId,
     /// The conditions by index, the role's `only` first.
     pub conditions: Box<[usize]>,
+    /// How the file says what is granted.
+    pub term: Term,
     /// Where it stands.
     pub place: Arc<str>,
+}
+
+/// How a file says what is granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Term {
+    /// By the resource's name.
+    Name,
+    /// By `*`: every resource that has the scope, also those that come later.
+    Star,
 }
 
 impl Role {

@@ -19,7 +19,7 @@ pub use decide::{
 pub use facts::Facts;
 pub use grant::{
     Access, App, Grant, Obligations, Operation, Permission, PermissionId, Requirement, Role, RoleClaims,
-    StepUp, TenantRule,
+    StepUp, TenantRule, Term,
 };
 pub use known::{Known, LOOK_UPS_MAX, Missed, Needs, Stage, Trail};
 

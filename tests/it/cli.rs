@@ -13,7 +13,7 @@ fn gatewarden(arguments: &[&str]) -> Output {
 
 /// Runs, and holds the exit code and words on standard output against what is expected.
 #[track_caller]
-fn says(arguments: &[&str], code: i32, words: &[&str]) -> String {
+pub(crate) fn says(arguments: &[&str], code: i32, words: &[&str]) -> String {
     let output = gatewarden(arguments);
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{out}\n{err}");

@@ -37,3 +37,4 @@ mod support;
 mod tls;
 mod tokens;
 mod upstreams;
+mod who;

@@ -5,7 +5,7 @@ use super::super::raw::{Entry, Node, Table, Text};
 use super::resources::USE;
 use super::{Draft, conditions, until};
 use crate::fact::Source;
-use crate::policy::{Grant, PermissionId, Role, TenantRule};
+use crate::policy::{Grant, PermissionId, Role, TenantRule, Term};
 use crate::spelling;
 use crate::token::IssuerKind;
 
@@ -192,8 +192,9 @@ fn terms(
         let conditions: Box<[usize]> = only.into_iter().chain(conditions).collect();
         let place = draft.place(text.span);
         let ids = expand(draft, *text, name, &scope.key, &excluded, diagnostics);
+        let term = if name == "*" { Term::Star } else { Term::Name };
         for permission in ids {
-            grants.push(Grant { permission, conditions: conditions.clone(), place: place.clone() });
+            grants.push(Grant { permission, conditions: conditions.clone(), term, place: place.clone() });
         }
     }
 }
@@ -315,7 +316,8 @@ fn cells(
             let role = roles.iter_mut().find(|role| *role.name == *column.value);
             if let (Some(conditions), Some(role), Some(permission)) = (granted, role, id) {
                 let conditions = role.only.into_iter().chain(conditions).collect();
-                role.grants.push(Grant { permission, conditions, place: draft.place(cell.span) });
+                let (term, place) = (Term::Name, draft.place(cell.span));
+                role.grants.push(Grant { permission, conditions, term, place });
             }
         }
     }
