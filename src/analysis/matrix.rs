@@ -28,12 +28,12 @@ pub struct Row {
     /// Whether the document's table has yes and no in its cells, and no scopes.
     pub is_feature: bool,
     /// Per role, what it is granted of each scope, in the order of `scopes`.
-    pub cells: Vec<Vec<Cell>>,
+    pub cells: Vec<Vec<Granted>>,
 }
 
 /// What one role is granted of one scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cell {
+pub enum Granted {
     /// Nothing.
     No,
     /// The scope.
@@ -47,7 +47,7 @@ pub enum Cell {
 pub fn of(app: &App) -> Matrix {
     let mut rows: Vec<Row> = Vec::new();
     for (id, permission) in &app.permissions {
-        let cells: Vec<Cell> = (0..app.roles.len()).map(|role| cell(app, role, *id)).collect();
+        let cells: Vec<Granted> = (0..app.roles.len()).map(|role| cell(app, role, *id)).collect();
         match rows.last_mut().filter(|row| row.resource == permission.resource) {
             Some(row) => {
                 row.scopes.push(permission.scope.clone());
@@ -65,14 +65,14 @@ pub fn of(app: &App) -> Matrix {
     Matrix { app: app.name.clone(), roles: app.roles.iter().map(|role| role.name.clone()).collect(), rows }
 }
 
-fn cell(app: &App, role: usize, permission: PermissionId) -> Cell {
+fn cell(app: &App, role: usize, permission: PermissionId) -> Granted {
     let grants = app.roles.get(role).map_or(&[][..], |role| role.grants_of(permission));
     if grants.is_empty() {
-        return Cell::No;
+        return Granted::No;
     }
     if grants.iter().any(|grant| grant.conditions.is_empty()) {
-        return Cell::Yes;
+        return Granted::Yes;
     }
     let conditions: Vec<_> = grants.iter().map(|grant| nearest::names(app, &grant.conditions)).collect();
-    if conditions.iter().any(Vec::is_empty) { Cell::Yes } else { Cell::If(conditions) }
+    if conditions.iter().any(Vec::is_empty) { Granted::Yes } else { Granted::If(conditions) }
 }

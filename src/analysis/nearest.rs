@@ -18,12 +18,17 @@ impl Candidate {
     /// `supervisor`, or `Customer Users if caller, may-call`.
     #[must_use]
     pub fn text(&self) -> String {
-        let alternatives: Vec<String> =
-            self.conditions.iter().filter(|own| !own.is_empty()).map(|own| own.join(", ")).collect();
-        if alternatives.is_empty() || alternatives.len() < self.conditions.len() {
-            return self.role.to_string();
+        self.under().map_or_else(|| self.role.to_string(), |under| format!("{} {under}", self.role))
+    }
+
+    /// `if caller, may-call`, or `if home, or if reader`; nothing where it could under no condition.
+    #[must_use]
+    pub fn under(&self) -> Option<String> {
+        if self.conditions.is_empty() || self.conditions.iter().any(Vec::is_empty) {
+            return None;
         }
-        format!("{} if {}", self.role, alternatives.join(", or if "))
+        let alternatives: Vec<String> = self.conditions.iter().map(|own| own.join(", ")).collect();
+        Some(format!("if {}", alternatives.join(", or if ")))
     }
 }
 

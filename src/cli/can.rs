@@ -1,11 +1,16 @@
 //! `gatewarden can`: may a role do it? Yes or no, exit 0 or 1.
 
+use serde_json::json;
+
 use super::Exit;
-use super::hypothesis::{Hypothesis, Stated, Unposed};
+use super::grid::{Cell, Format, Grid, render};
+use super::hypothesis::{Hypothesis, Stated, Unposed, unknown};
 use super::load::{Files, print, tell};
+use super::matrix::apps;
+use crate::analysis::nearest::Candidate;
 use crate::analysis::{nearest, trace};
 use crate::authorize::{Evidence, Ruling};
-use crate::policy::{Decision, Denial};
+use crate::policy::{App, Decision, Denial, Operation};
 use crate::rejection::Rejection;
 use crate::request::RequestView;
 use crate::snapshot::Snapshot;
@@ -17,9 +22,12 @@ pub struct Args {
     files: Files,
     #[command(flatten)]
     stated: Stated,
-    /// Print everything that the role may do
+    /// Print everything that the role may do; several roles stand side by side
     #[arg(long, requires_all = ["app", "roles"], conflicts_with_all = ["method", "path", "with", "tenant", "anonymous", "token"])]
     list: bool,
+    /// How to print what `--list` finds
+    #[arg(long, value_enum, default_value_t = Format::Table, requires = "list")]
+    format: Format,
     /// Say nothing, only exit
     #[arg(long, short)]
     quiet: bool,
@@ -42,7 +50,7 @@ pub fn run(args: &Args) -> Exit {
         (Some(method), Some(path)) => Hypothesis::of(snapshot, &args.stated, method, path).and_then(|own| {
             own.decide(snapshot, |view, ruling| answer(snapshot, &args.stated, view, &ruling))
         }),
-        _ => list(snapshot, &args.stated),
+        _ => list(snapshot, &args.stated, args.format),
     };
     match answer {
         Ok((exit, text)) => {
@@ -113,30 +121,74 @@ pub(super) fn who_could(snapshot: &Snapshot, rejection: &Rejection, evidence: &E
     Some(format!("roles that could: {}", names.join("; ")))
 }
 
-/// Everything that the roles may do, each operation with the conditions that it is under.
-fn list(snapshot: &Snapshot, stated: &Stated) -> Result<(Exit, String), Unposed> {
+/// Everything that the roles may do, a column for each, with the conditions that it is under.
+fn list(snapshot: &Snapshot, stated: &Stated, format: Format) -> Result<(Exit, String), Unposed> {
     let name = stated.app.as_deref().unwrap_or_default();
-    let app = snapshot.app(name).ok_or_else(|| format!("there is no app `{name}`"))?;
-    let mut lines = Vec::new();
+    let app = apps(snapshot, Some(name))?.into_iter().next().ok_or_else(String::new)?;
+    for role in stated.roles.iter().filter(|role| app.role(role).is_none()) {
+        let names = app.roles.iter().map(|own| &*own.name);
+        return Err(unknown(&format!("app `{name}` has no role `{role}`"), role, names).into());
+    }
+    let mut rows: Vec<Listed<'_>> = Vec::new();
     for operation in &app.operations {
         let candidates = nearest::roles(app, operation);
-        let held: Vec<_> =
-            candidates.iter().filter(|own| stated.roles.iter().any(|role| **role == *own.role)).collect();
-        let texts: Vec<_> = held.iter().map(|own| own.text()).collect();
-        let mut conditions: Vec<_> =
-            held.iter().zip(&texts).map(|(own, text)| text.strip_prefix(&*own.role).unwrap_or("")).collect();
-        conditions.sort_unstable();
-        conditions.dedup();
-        let condition = if conditions.contains(&"") { String::new() } else { conditions.join(", or") };
-        if !held.is_empty() {
-            lines.push(format!("{:<7} {}{condition}", operation.verb.as_str(), operation.template));
+        let of = |role: &String| candidates.iter().find(|own| *own.role == **role).cloned();
+        let held: Vec<_> = stated.roles.iter().map(of).collect();
+        if held.iter().any(Option::is_some) {
+            rows.push((operation, held));
         }
     }
-    for role in &stated.roles {
-        if app.role(role).is_none() {
-            return Err(format!("app `{name}` has no role `{role}`").into());
-        }
+    let exit = if rows.is_empty() { Exit::No } else { Exit::Yes };
+    let text = match format {
+        Format::Json => machine(app, &stated.roles, &rows),
+        Format::Table if rows.is_empty() => "nothing".to_owned(),
+        format => render(format, &[grid(app, &stated.roles, &rows)]),
+    };
+    Ok((exit, text))
+}
+
+type Listed<'a> = (&'a Operation, Vec<Option<Candidate>>);
+
+fn permissions(app: &App, operation: &Operation) -> Vec<String> {
+    operation.permissions().filter_map(|id| app.permission(id)).map(|own| own.name.to_string()).collect()
+}
+
+fn grid(app: &App, roles: &[String], rows: &[Listed<'_>]) -> Grid {
+    let columns = roles.iter().map(String::as_str);
+    let mut grid = Grid::new(&*app.name, ["Method", "Path"].into_iter().chain(columns).chain(["Through"]));
+    for (operation, held) in rows {
+        let asked = [operation.verb.as_str().to_owned(), operation.template.to_string()];
+        let cells = held.iter().map(|own| match own {
+            None => Cell::no("-"),
+            Some(own) => own.under().map_or_else(|| Cell::yes("yes"), |under| Cell::under("yes", under)),
+        });
+        let through = Cell::from(permissions(app, operation).join(" or "));
+        grid.row(asked.into_iter().map(Cell::from).chain(cells).chain([through]));
     }
-    let exit = if lines.is_empty() { Exit::No } else { Exit::Yes };
-    Ok((exit, lines.join("\n")))
+    let conditional = rows.iter().flat_map(|(_, held)| held.iter().flatten());
+    let conditional = conditional.filter(|own| own.under().is_some());
+    grid.meanings(app, conditional.flat_map(|own| own.conditions.iter().flatten()).map(|own| &**own));
+    grid
+}
+
+fn machine(app: &App, roles: &[String], rows: &[Listed<'_>]) -> String {
+    let value = |own: &Option<Candidate>| match own {
+        None => json!(false),
+        Some(own) if own.under().is_some() => json!({ "if": own.conditions }),
+        Some(_) => json!(true),
+    };
+    let row = |(operation, held): &Listed<'_>| {
+        let held: serde_json::Map<_, _> = roles.iter().cloned().zip(held.iter().map(value)).collect();
+        json!({
+            "method": operation.verb.as_str(),
+            "path": operation.template.to_string(),
+            "through": permissions(app, operation),
+            "roles": held,
+        })
+    };
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    format!(
+        "{:#}",
+        json!({ "schema": "gatewarden.can/1", "app": &*app.name, "roles": roles, "operations": rows })
+    )
 }

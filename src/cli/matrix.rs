@@ -1,12 +1,15 @@
 //! `gatewarden matrix`: an app's rules as the table that its document prints.
 
-use std::fmt::Write as _;
-
 use serde_json::json;
 
 use super::Exit;
+use super::grid::{Cell, Format, Grid, render};
+use super::hypothesis::unknown;
 use super::load::{Files, print, tell};
-use crate::analysis::matrix::{self, Cell, Matrix, Row};
+use crate::analysis::matrix::{self, Granted, Matrix, Row};
+use crate::analysis::words;
+use crate::policy::App;
+use crate::snapshot::Snapshot;
 
 /// Roles × resources × scopes, as the document prints them.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,17 +19,12 @@ pub struct Args {
     /// The app; all of them if none is named
     #[arg(long, value_name = "APP")]
     app: Option<String>,
+    /// Only this role's column; repeatable
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Table,
-    Md,
-    Csv,
-    Json,
 }
 
 /// Prints.
@@ -35,175 +33,122 @@ pub fn run(args: &Args) -> Exit {
         Ok(snapshot) => snapshot,
         Err(exit) => return exit,
     };
-    let apps: Vec<_> = match &args.app {
-        None => snapshot.apps.iter().collect(),
-        Some(name) => match snapshot.app(name) {
-            Some(app) => vec![app],
-            None => {
-                let names: Vec<_> = snapshot.apps.iter().map(|app| app.name.to_string()).collect();
-                tell(&format!("there is no app `{name}`; there is {}", names.join(", ")));
-                return Exit::Usage;
-            }
-        },
-    };
-    for app in apps {
-        let matrix = matrix::of(app);
-        print(
-            match args.format {
-                Format::Table => table(&matrix),
-                Format::Md => markdown(&matrix),
-                Format::Csv => csv(&matrix),
-                Format::Json => machine(&matrix),
-            }
-            .trim_end(),
-        );
-        if args.app.is_none() && args.format != Format::Json {
-            print("");
+    let apps = match apps(&snapshot, args.app.as_deref()).and_then(|apps| with_roles(apps, &args.roles)) {
+        Ok(apps) => apps,
+        Err(why) => {
+            tell(&format!("error: {why}"));
+            return Exit::Usage;
         }
-    }
+    };
+    let tables: Vec<(&App, Matrix)> =
+        apps.into_iter().map(|app| (app, only(matrix::of(app), &args.roles))).collect();
+    print(&match args.format {
+        Format::Json => machine(&tables, args.app.is_some()),
+        format => render(format, &tables.iter().map(|(app, own)| grid(app, own)).collect::<Vec<_>>()),
+    });
     Exit::Yes
 }
 
-/// Lists of conditions that cells refer to by a letter.
-#[derive(Default)]
-struct Footnotes(Vec<String>);
-
-impl Footnotes {
-    fn mark(&mut self, conditions: &[Vec<Box<str>>]) -> String {
-        let text = conditions.iter().map(|own| own.join(", ")).collect::<Vec<_>>().join(", or if ");
-        let at = self.0.iter().position(|own| *own == text).unwrap_or_else(|| {
-            self.0.push(text);
-            self.0.len() - 1
-        });
-        letters(at)
-    }
-
-    fn lines(&self) -> impl Iterator<Item = String> {
-        self.0.iter().enumerate().map(|(at, text)| format!("{}: if {text}", letters(at)))
-    }
+/// The named app, or all; the error is a sentence.
+pub(super) fn apps<'s>(snapshot: &'s Snapshot, name: Option<&str>) -> Result<Vec<&'s App>, String> {
+    let Some(name) = name else { return Ok(snapshot.apps.iter().collect()) };
+    let names = snapshot.apps.iter().map(|app| &*app.name);
+    let app = snapshot.app(name);
+    Ok(vec![app.ok_or_else(|| unknown(&format!("there is no app `{name}`"), name, names))?])
 }
 
-/// a … z, aa, ab …
-fn letters(mut at: usize) -> String {
-    let mut letters = String::new();
-    loop {
-        letters.insert(0, char::from(b'a' + u8::try_from(at % 26).unwrap_or(0)));
-        match (at / 26).checked_sub(1) {
-            Some(next) => at = next,
-            None => return letters,
+/// Those of the apps that have one of the roles; each role must be some app's.
+fn with_roles<'s>(mut apps: Vec<&'s App>, roles: &[String]) -> Result<Vec<&'s App>, String> {
+    for role in roles {
+        if !apps.iter().any(|app| app.role(role).is_some()) {
+            let names = apps.iter().flat_map(|app| &app.roles).map(|own| &*own.name);
+            return Err(unknown(&format!("there is no role `{role}`"), role, names));
         }
     }
+    apps.retain(|app| roles.is_empty() || roles.iter().any(|role| app.role(role).is_some()));
+    Ok(apps)
 }
 
-/// A cell in words: `yes`, `-`, `view manage`, `view(a)`.
-fn cell(row: &Row, cells: &[Cell], notes: &mut Footnotes) -> String {
-    let mut words = Vec::new();
-    for (scope, cell) in row.scopes.iter().zip(cells) {
-        let name = if row.is_feature { "yes" } else { scope };
-        match cell {
-            Cell::No => {}
-            Cell::Yes => words.push(name.to_owned()),
-            Cell::If(conditions) => words.push(format!("{name}({})", notes.mark(conditions))),
+/// The columns that are wanted.
+fn only(mut matrix: Matrix, roles: &[String]) -> Matrix {
+    if !roles.is_empty() {
+        let keep: Vec<bool> =
+            matrix.roles.iter().map(|own| roles.iter().any(|role| **role == **own)).collect();
+        let mut wanted = keep.iter();
+        matrix.roles.retain(|_| wanted.next().copied().unwrap_or_default());
+        for row in &mut matrix.rows {
+            let mut wanted = keep.iter();
+            row.cells.retain(|_| wanted.next().copied().unwrap_or_default());
         }
     }
-    if words.is_empty() { (if row.is_feature { "no" } else { "-" }).to_owned() } else { words.join(" ") }
+    matrix
 }
 
-fn grid(matrix: &Matrix, notes: &mut Footnotes) -> Vec<Vec<String>> {
+fn grid(app: &App, matrix: &Matrix) -> Grid {
     let features = matrix.rows.iter().all(|row| row.is_feature);
     let corner = if features { "Feature" } else { "Resource" };
-    let mut grid = vec![
-        std::iter::once(corner.to_owned()).chain(matrix.roles.iter().map(ToString::to_string)).collect(),
-    ];
+    let mut grid =
+        Grid::new(&*matrix.app, std::iter::once(corner).chain(matrix.roles.iter().map(|own| &**own)));
     for row in &matrix.rows {
         let name =
             if row.reserved { format!("{} (reserved)", row.resource) } else { row.resource.to_string() };
-        grid.push(
-            std::iter::once(name).chain(row.cells.iter().map(|cells| cell(row, cells, notes))).collect(),
-        );
+        grid.row(std::iter::once(Cell::from(name)).chain(row.cells.iter().map(|cells| cell(row, cells))));
     }
+    let granted = matrix.rows.iter().flat_map(|row| row.cells.iter().flatten());
+    let conditions = granted.flat_map(|own| match own {
+        Granted::If(conditions) => conditions.as_slice(),
+        Granted::No | Granted::Yes => &[],
+    });
+    grid.meanings(app, conditions.flatten().map(|own| &**own));
     grid
 }
 
-fn table(matrix: &Matrix) -> String {
-    let mut notes = Footnotes::default();
-    let grid = grid(matrix, &mut notes);
-    let columns = matrix.roles.len() + 1;
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            grid.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-        })
-        .collect();
-    let mut text = format!("{}\n", matrix.app);
-    for (index, row) in grid.iter().enumerate() {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        // Writing to a String can't fail.
-        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
-        if index == 0 {
-            let rules: Vec<_> = widths.iter().map(|width| "-".repeat(*width)).collect();
-            let _ = writeln!(text, "{}", rules.join("  "));
+/// A cell in words: `yes`, `-`, `view manage`, `view(a)`.
+fn cell(row: &Row, cells: &[Granted]) -> Cell {
+    let word = |(scope, granted): (&Box<str>, &Granted)| {
+        let name = if row.is_feature { "yes" } else { scope };
+        match granted {
+            Granted::No => None,
+            Granted::Yes => Some(Cell::yes(name)),
+            Granted::If(conditions) => {
+                let texts: Vec<String> = conditions.iter().map(|own| own.join(", ")).collect();
+                Some(Cell::under(name, format!("if {}", texts.join(", or if "))))
+            }
         }
-    }
-    for line in notes.lines() {
-        let _ = writeln!(text, "{line}");
-    }
-    text
-}
-
-fn markdown(matrix: &Matrix) -> String {
-    let mut notes = Footnotes::default();
-    let mut text = String::new();
-    for (index, row) in grid(matrix, &mut notes).iter().enumerate() {
-        let cells: Vec<_> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
-        let _ = writeln!(text, "| {} |", cells.join(" | "));
-        if index == 0 {
-            let _ = writeln!(text, "|{}", "---|".repeat(row.len()));
-        }
-    }
-    for line in notes.lines() {
-        let _ = writeln!(text, "\n{line}");
-    }
-    text
-}
-
-fn csv(matrix: &Matrix) -> String {
-    let mut notes = Footnotes::default();
-    let rows = grid(matrix, &mut notes);
-    let quoted = |cell: &String| format!("\"{}\"", cell.replace('"', "\"\""));
-    let mut text = String::new();
-    for row in rows {
-        let _ = writeln!(text, "{}", row.iter().map(quoted).collect::<Vec<_>>().join(","));
-    }
-    for line in notes.lines() {
-        let _ = writeln!(text, "{}", quoted(&line));
-    }
-    text
-}
-
-fn machine(matrix: &Matrix) -> String {
-    let value = |cell: &Cell| match cell {
-        Cell::No => json!(false),
-        Cell::Yes => json!(true),
-        Cell::If(conditions) => json!({ "if": conditions }),
     };
-    let rows: Vec<_> = matrix
-        .rows
-        .iter()
-        .map(|row| {
-            let grants: serde_json::Map<_, _> = matrix
-                .roles
-                .iter()
-                .zip(&row.cells)
-                .map(|(role, cells)| {
-                    let scopes: serde_json::Map<_, _> = row.scopes.iter().zip(cells).map(|(scope, cell)| (scope.to_string(), value(cell))).collect();
-                    (role.to_string(), json!(scopes))
-                })
-                .collect();
-            json!({ "resource": row.resource, "scopes": row.scopes, "reserved": row.reserved, "grants": grants })
-        })
-        .collect();
-    format!(
-        "{:#}",
-        json!({ "schema": "gatewarden.matrix/1", "app": &*matrix.app, "roles": matrix.roles.iter().map(|r| &**r).collect::<Vec<_>>(), "rows": rows })
-    )
+    let words = row.scopes.iter().zip(cells).filter_map(word);
+    words.reduce(Cell::and).unwrap_or_else(|| Cell::no(if row.is_feature { "no" } else { "-" }))
+}
+
+fn machine(tables: &[(&App, Matrix)], alone: bool) -> String {
+    let documents: Vec<_> = tables.iter().map(|(app, matrix)| document(app, matrix)).collect();
+    match documents.as_slice() {
+        [document] if alone => format!("{document:#}"),
+        documents => format!("{:#}", json!({ "schema": "gatewarden.matrix/1", "apps": documents })),
+    }
+}
+
+fn document(app: &App, matrix: &Matrix) -> serde_json::Value {
+    let value = |granted: &Granted| match granted {
+        Granted::No => json!(false),
+        Granted::Yes => json!(true),
+        Granted::If(conditions) => json!({ "if": conditions }),
+    };
+    let grants = |row: &Row, cells: &[Granted]| -> serde_json::Map<_, _> {
+        row.scopes.iter().zip(cells).map(|(scope, cell)| (scope.to_string(), value(cell))).collect()
+    };
+    let row = |row: &Row| {
+        let roles = matrix.roles.iter().zip(&row.cells);
+        let roles: serde_json::Map<_, _> =
+            roles.map(|(role, cells)| (role.to_string(), json!(grants(row, cells)))).collect();
+        json!({ "resource": row.resource, "scopes": row.scopes, "reserved": row.reserved, "grants": roles })
+    };
+    let conditions = app.conditions.iter().map(|own| (&*own.name, words::of(app, &own.condition)));
+    json!({
+        "schema": "gatewarden.matrix/1",
+        "app": &*matrix.app,
+        "roles": matrix.roles.iter().map(|own| &**own).collect::<Vec<_>>(),
+        "rows": matrix.rows.iter().map(row).collect::<Vec<_>>(),
+        "conditions": conditions.collect::<std::collections::BTreeMap<_, _>>(),
+    })
 }

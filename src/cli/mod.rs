@@ -5,6 +5,7 @@ pub mod check;
 pub mod completions;
 pub mod dev;
 pub mod explain;
+mod grid;
 mod hypothesis;
 mod load;
 pub mod matrix;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Exit;
+use super::grid::{self, Grid, render};
 use super::load::{print, tell};
 use crate::control::sources;
 use crate::ledger::{self, Ledger, Unread};
@@ -49,7 +50,7 @@ pub fn seats(args: &SeatsArgs) -> Exit {
             Some(month) => print(&format!("nobody is known to have had a seat in {month}")),
             None => print("nobody has had a seat yet"),
         },
-        Format::Human => print(table(&rows).trim_end()),
+        Format::Human => print(&table(&rows)),
     }
     if rows.iter().any(|row| row.summary.is_over()) { Exit::No } else { Exit::Yes }
 }
@@ -73,24 +74,11 @@ fn kept(config: &Path) -> Result<Ledger, String> {
 
 const HEADS: [&str; 8] =
     ["Tenant", "App", "Month", "Named", "Peak", "Peak at", "Time zone", "Without a seat"];
-/// Numbers stand under each other by their ends.
-const RIGHT: [bool; 8] = [false, false, false, true, true, false, false, false];
-
 fn table(rows: &[Row]) -> String {
-    let mut grid = vec![HEADS.map(str::to_owned)];
-    grid.extend(rows.iter().map(cells));
-    let width = |column: usize| {
-        grid.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: [usize; 8] = std::array::from_fn(width);
-    grid.insert(1, widths.map(|width| "-".repeat(width)));
-    let line = |row: &[String; 8]| {
-        let cells = row.iter().zip(widths).zip(RIGHT).map(|((cell, width), right)| {
-            if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    grid.iter().map(line).collect()
+    // Numbers stand under each other by their ends.
+    let mut grid = Grid::new("", HEADS).right(&[3, 4]);
+    rows.iter().for_each(|row| grid.row(cells(row)));
+    render(grid::Format::Table, &[grid])
 }
 
 fn cells(row: &Row) -> [String; 8] {

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::Exit;
+use super::grid::{Cell, Format, Grid, render};
 use super::load::{Files, print, tell};
+use super::matrix::apps;
 use crate::analysis::{nearest, trace};
 use crate::policy::{Access, App, Operation};
 use crate::snapshot::Snapshot;
@@ -24,12 +26,6 @@ pub struct Args {
     format: Format,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Table,
-    Json,
-}
-
 /// Prints.
 pub fn run(args: &Args) -> Exit {
     let snapshot = match args.files.load() {
@@ -37,23 +33,26 @@ pub fn run(args: &Args) -> Exit {
         Err(exit) => return exit,
     };
     let snapshot = &*snapshot;
-    if let Some(name) = args.app.as_deref().filter(|name| snapshot.app(name).is_none()) {
-        let names: Vec<_> = snapshot.apps.iter().map(|app| app.name.to_string()).collect();
-        tell(&format!("there is no app `{name}`; there is {}", names.join(", ")));
-        return Exit::Usage;
-    }
+    let apps = match apps(snapshot, args.app.as_deref()) {
+        Ok(apps) => apps,
+        Err(why) => {
+            tell(&format!("error: {why}"));
+            return Exit::Usage;
+        }
+    };
     let mut rows = Vec::new();
-    for app in snapshot.apps.iter().filter(|app| args.app.as_deref().is_none_or(|name| name == &*app.name)) {
+    for app in apps {
         let wanted = |own: &&Operation| !args.unguarded || matches!(own.access, Access::Public);
         rows.extend(app.operations.iter().filter(wanted).map(|own| (app, own)));
     }
     rows.sort_by_key(|(_, own)| (own.template.to_string(), own.verb));
     match args.format {
-        Format::Table => rows.iter().for_each(|(app, own)| print(&line(snapshot, app, own))),
         Format::Json => {
             let rows: Vec<_> = rows.iter().map(|(app, own)| machine(snapshot, app, own)).collect();
             print(&format!("{:#}", json!({ "schema": "gatewarden.routes/1", "routes": rows })));
         }
+        Format::Table if rows.is_empty() => print(nothing(args.unguarded)),
+        format => print(&render(format, &[grid(snapshot, &rows)])),
     }
     if args.unguarded && !rows.is_empty() { Exit::No } else { Exit::Yes }
 }
@@ -68,17 +67,25 @@ fn upstream<'s>(snapshot: &'s Snapshot, operation: &Operation) -> &'s str {
     snapshot.gateway.upstreams.get(operation.upstream).map_or("", |own| &own.name)
 }
 
-fn line(snapshot: &Snapshot, app: &App, operation: &Operation) -> String {
-    let nobody = if trace::is_unreachable(app, operation) { "  (nobody)" } else { "" };
-    format!(
-        "{:<7} {:<62} {:<11} {:<44} {:<11} {}{nobody}",
-        operation.verb.as_str(),
-        operation.template.to_string(),
-        app.name,
-        guard(app, operation),
-        upstream(snapshot, operation),
-        operation.place,
-    )
+fn nothing(unguarded: bool) -> &'static str {
+    if unguarded { "none: every operation needs a token" } else { "there is no operation" }
+}
+
+fn grid(snapshot: &Snapshot, rows: &[(&App, &Operation)]) -> Grid {
+    let mut grid = Grid::new("", ["Method", "Path", "App", "Guard", "Upstream", "Declared at"]);
+    for (app, own) in rows {
+        let guarded = guard(app, own);
+        let guard = match &own.access {
+            Access::Public => Cell::yes(guarded),
+            _ if trace::is_unreachable(app, own) => Cell::no(format!("{guarded} (nobody)")),
+            _ => Cell::from(guarded),
+        };
+        let texts = [own.verb.as_str().to_owned(), own.template.to_string(), app.name.to_string()];
+        let rest = [upstream(snapshot, own).to_owned(), own.place.to_string()];
+        let cells = texts.into_iter().map(Cell::from).chain([guard]);
+        grid.row(cells.chain(rest.into_iter().map(Cell::from)));
+    }
+    grid
 }
 
 fn machine(snapshot: &Snapshot, app: &App, operation: &Operation) -> serde_json::Value {

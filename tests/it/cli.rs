@@ -253,7 +253,7 @@ fn can_lists_what_a_role_may_do() {
         0,
         &["GET     /connect/t/{tenant}/apps"],
     );
-    assert!(listed.lines().all(|line| line.starts_with("GET ")), "{listed}");
+    assert!(listed.lines().skip(3).all(|line| line.starts_with("GET ")), "{listed}");
     says(&["can", "--app", "connect", "--role", "Restricted", "--list"], 1, &[]);
     // What a list doesn't take into account isn't taken without a word.
     for more in [["--tenant", "acme-retail"], ["--with", "token.tenant=acme"]] {
@@ -269,7 +269,25 @@ fn can_lists_what_a_role_may_do() {
         "Customer ReadOnly Users",
         "--list",
     ];
-    says(&both, 0, &["GET     /calling/calls if home, or if reader"]);
+    let csv = says(&[&both[..], &["--format", "csv"]].concat(), 0, &[]);
+    let row = "\"GET\",\"/calling/calls\",\"yes if home\",\"yes if reader\",\"call-resources#search\"";
+    assert!(csv.lines().any(|line| line == row), "{csv}");
+    let table = says(
+        &both,
+        0,
+        &["a: if home", "home: token.tid in tenant.ids", "reader: home or guest or guest-caller"],
+    );
+    assert!(table.starts_with("calling\nMethod  Path"), "{table}");
+    let json = says(&[&both[..], &["--format", "json"]].concat(), 0, &[]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["operations"][0]["roles"]["Customer Admins"]["if"][0][0], "home", "{json}");
+    let page = says(&[&both[..], &["--format", "html"]].concat(), 0, &["<!doctype html>"]);
+    assert!(page.contains("title=\"if home\">"), "{page}");
+    says(
+        &["can", "--app", "calling", "--role", "Customer Admin", "--list"],
+        2,
+        &["did you mean `Customer Admins`?"],
+    );
 }
 
 #[test]
@@ -331,14 +349,29 @@ fn matrix_prints_a_table_that_can_be_laid_beside_the_documents() {
             .is_some_and(|rows| rows.len() == 8)
     );
     says(&["matrix", "--app", "nothing"], 2, &["there is no app"]);
+    let one = ["matrix", "--app", "calling", "--role", "Customer Users"];
+    let one = says(&one, 0, &["a: if caller, own, reader", "own: call.creator = token.oid"]);
+    assert!(!one.contains("Customer Admins"), "{one}");
+    says(&["matrix", "--role", "Customer User"], 2, &["did you mean `Customer Users`?"]);
+    let json = says(&["matrix", "--format", "json"], 0, &[]);
+    let all: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(all["apps"].as_array().map(Vec::len), Some(4), "{json}");
+    let page = says(&["matrix", "--format", "html"], 0, &["<!doctype html>", "<title>admin, agent-desk"]);
+    assert!(!page.contains("<script") && !page.contains("http"), "{page}");
 }
 
 #[test]
 fn routes_tells_what_is_open() {
     says(&["routes", "--app", "calling"], 0, &["call-resources#search"]);
     let open = says(&["routes", "--unguarded"], 1, &["/ccm/widget-configs/{id}"]);
-    assert_eq!(open.lines().count(), 4, "{open}");
-    says(&["routes", "--unguarded", "--app", "calling"], 0, &[]);
+    assert_eq!(open.lines().skip(2).count(), 4, "{open}");
+    let csv = says(
+        &["routes", "--unguarded", "--format", "csv"],
+        1,
+        &["\"/ccm/widget-configs/{id}\",\"admin\",\"public\""],
+    );
+    assert_eq!(csv.lines().skip(1).count(), 4, "{csv}");
+    says(&["routes", "--unguarded", "--app", "calling"], 0, &["none: every operation needs a token"]);
     // Nothing is unguarded in an app that isn't there: a pipeline must not take that for good news.
     says(&["routes", "--unguarded", "--app", "callings"], 2, &[]);
 }
