@@ -45,6 +45,7 @@
 //! | [`authorize`] | snapshot × request × credential × now → ruling: permit, refusal, or a question to be answered first |
 //! | [`analysis`] | what a snapshot means: guards, matrix, nearest roles, the trace of a ruling |
 //! | [`outcome`] | what happened to one request, written once |
+//! | [`record`] | one decision as a line of the log, and a line as a request that can be decided again |
 //! | [`config`] | text → snapshot, with every mistake reported at its place |
 //!
 //! Effects: [`upstream`] (connections to the applications), [`ledger`] (what is remembered across requests: who has a seat, who came how often),
@@ -112,6 +113,7 @@ pub mod snapshot;
 pub mod authorize;
 pub mod analysis;
 pub mod outcome;
+pub mod record;
 pub mod config;
 pub mod upstream;
 pub mod ledger;

@@ -146,13 +146,22 @@ fn seat(ask: &Ask) -> Seated {
 
 /// Nothing is known before it asks, not even who calls.
 pub(super) fn asking(snapshot: &Arc<Snapshot>, judge: &Judge<'_>) -> (Verdict, Asked) {
+    ruling(snapshot, judge, |_, ruling| verdict(ruling, judge.ask))
+}
+
+/// What a request comes to, asked in rounds, for whoever wants more of it than the verdict.
+pub(super) fn ruling<T>(
+    snapshot: &Arc<Snapshot>,
+    judge: &Judge<'_>,
+    tell: impl FnOnce(&RequestView<'_>, Ruling) -> T,
+) -> (T, Asked) {
     let ask = judge.ask;
     let mut asked = Asked::default();
     with_view(ask, |view, caller| {
         let credential = caller.as_ref().map_or(Credential::Absent, |_| Credential::Bearer(b"a.b.c"));
         let mut ruling = authorize(snapshot, view, credential, Timestamp(ask.now));
         for _round in 0..8 {
-            let Ruling::Ask(pending) = ruling else { return (verdict(ruling, ask), asked) };
+            let Ruling::Ask(pending) = ruling else { return (tell(view, ruling), asked) };
             assert!(!pending.questions().is_empty(), "it waits for nothing");
             let answers: Vec<_> =
                 pending.questions().iter().map(|own| answer(own, judge, &caller, &mut asked)).collect();

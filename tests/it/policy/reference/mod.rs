@@ -14,6 +14,7 @@ mod generate;
 mod laws;
 mod model;
 mod obligations;
+mod recorded;
 mod value;
 mod words;
 mod world;

@@ -1,0 +1,242 @@
+//! What is kept of a request when it is decided, and the record that is made of it later, away from the request's path.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+
+use super::{Effect, Mode, Record, Rules, SCHEMA, Times, facts};
+use crate::authorize::{Evidence, Judged, Permit};
+use crate::fact::Source;
+use crate::json::Edits;
+use crate::outcome::{self, EVENT_METHOD, Ending, Outcome};
+use crate::policy::{App, Decision, Denial, Granted, Operation};
+use crate::rejection::Rejection;
+use crate::request::{ClientCertificate, Host, RequestView};
+use crate::snapshot::Snapshot;
+use crate::token::DevTokens;
+
+/// What a decision's record is made of, beside its outcome.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    /// The rules that judged.
+    pub snapshot: Arc<Snapshot>,
+    /// When the request came.
+    pub at: jiff::Timestamp,
+    /// What was asked; none where the request couldn't be read.
+    pub asked: Option<Box<Asked>>,
+}
+
+/// What is kept of a request: what rules may have read, and never its token.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub(super) method: Method,
+    pub(super) host: Host,
+    pub(super) path: Box<str>,
+    pub(super) query: Box<str>,
+    pub(super) headers: HeaderMap,
+    pub(super) client: IpAddr,
+    pub(super) certificate: Option<ClientCertificate>,
+    event: Option<Box<str>>,
+    edits: Option<Arc<Edits>>,
+    refused: Option<&'static str>,
+}
+
+impl Asked {
+    /// Keeps what the rules of a request's app read of it.
+    #[must_use]
+    pub fn of(
+        snapshot: &Snapshot,
+        request: &RequestView<'_>,
+        evidence: &Evidence,
+        ruled: Result<&Permit, &Rejection>,
+    ) -> Self {
+        let app = evidence.judged.as_ref().and_then(|own| snapshot.apps.get(own.operation.app));
+        let (mut headers, mut reads_query) = (HeaderMap::new(), false);
+        for fact in app.map_or(&[][..], |app| &app.facts) {
+            match &fact.source {
+                Source::Header(name) => {
+                    if let Ok(own) = http::HeaderName::from_bytes(name.as_bytes()) {
+                        for value in request.headers.get_all(&own) {
+                            headers.append(own.clone(), value.clone());
+                        }
+                    }
+                }
+                Source::Query(_) => reads_query = true,
+                _ => {}
+            }
+        }
+        Self {
+            method: request.method.clone(),
+            host: request.host.clone(),
+            path: request.path.raw().into(),
+            query: if reads_query { request.query.raw().into() } else { Box::default() },
+            headers,
+            client: request.client,
+            certificate: request.certificate.cloned(),
+            event: None,
+            edits: ruled.ok().and_then(Permit::edits).cloned(),
+            refused: ruled.err().map(Rejection::reason),
+        }
+    }
+
+    /// Keeps it as an event of this name.
+    #[must_use]
+    pub fn as_event(mut self, name: &str) -> Self {
+        self.event = Some(name.into());
+        self
+    }
+
+    /// How many bytes it takes to keep it, but for what other requests share.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let headers = self.headers.values().map(|value| value.len() + 64);
+        size_of::<Self>() + self.path.len() + self.query.len() + headers.sum::<usize>()
+    }
+}
+
+impl Record {
+    /// The record of a request that has ended.
+    #[must_use]
+    pub fn of(captured: &Captured, outcome: &Outcome) -> Self {
+        let snapshot = &*captured.snapshot;
+        let evidence = &outcome.evidence;
+        let own = captured.asked.as_deref();
+        let known = facts::known(snapshot, own, evidence);
+        let (effect, reason) = answer(own, outcome);
+        let text = |own: &Option<Arc<str>>| own.as_deref().map(str::to_owned);
+        let mut record = Self {
+            schema: SCHEMA.to_owned(),
+            ts: format!("{:.6}", moment(captured, evidence.judged.as_ref())),
+            decision_id: outcome.request_id.to_str().unwrap_or_default().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mode: mode(snapshot),
+            rules: Rules { revision: snapshot.revision, hash: snapshot.hash.to_string() },
+            tenant: text(&evidence.tenant),
+            issuer: text(&evidence.issuer),
+            sub: evidence.caller.as_ref().map(|token| token.subject().to_owned()),
+            method: method(own, outcome),
+            host: own.map(|own| own.host.as_str().to_owned()),
+            path: own.map(|own| own.path.to_string()),
+            route: text(&evidence.route),
+            event: own.and_then(|own| own.event.as_deref()).map(str::to_owned),
+            app: text(&evidence.app),
+            effect,
+            reason: reason.to_owned(),
+            rule: text(&evidence.rule),
+            obligations: obligations(own, evidence),
+            status: outcome.status,
+            upstream: text(&outcome.upstream_name),
+            bytes: outcome.bytes_sent,
+            us: Times {
+                decide: micros(outcome.deciding),
+                upstream: outcome.upstream.map(micros),
+                total: micros(outcome.total),
+            },
+            facts: known.facts,
+            answers: known.answers,
+            audited: evidence
+                .audited
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.as_str().into()))
+                .collect(),
+            sampled: 1,
+            ..Self::default()
+        };
+        if let Some(judged) = &evidence.judged
+            && let Some((app, operation)) = snapshot.operation(judged.operation)
+        {
+            record.judged(app, operation, judged);
+        }
+        record
+    }
+
+    fn judged(&mut self, app: &App, operation: &Operation, judged: &Judged) {
+        let named = |role: usize| app.roles.get(role).map(|own| own.name.to_string());
+        let held = judged.roles.iter().filter(|role| Some(*role) != app.anyone);
+        self.roles = held.filter_map(named).collect();
+        let permission = |id| app.permission(id).map(|own| own.name.to_string());
+        match judged.decision {
+            Some(Decision::Allow(Granted::Grant { role, permission: id, .. })) => {
+                (self.role, self.permission) = (named(role), permission(id));
+            }
+            Some(
+                Decision::Deny(Denial::Condition { role, grant, condition, .. })
+                | Decision::Unanswered(Denial::Condition { role, grant, condition, .. }),
+            ) => {
+                let grant = app.roles.get(role).and_then(|own| own.grants.get(grant));
+                (self.role, self.permission) =
+                    (named(role), grant.and_then(|own| permission(own.permission)));
+                self.condition = app.conditions.get(condition).map(|own| own.name.to_string());
+            }
+            Some(
+                Decision::Deny(Denial::Requirement { requirement, .. })
+                | Decision::Unanswered(Denial::Requirement { requirement, .. }),
+            ) => {
+                self.condition = app.requirements.get(requirement).map(|own| own.name.to_string());
+            }
+            _ => {}
+        }
+        if self.permission.is_none() {
+            let mut needed = operation.permissions();
+            // Where one would do, it says which; of several, none is the one.
+            if let (Some(only), None) = (needed.next(), needed.next()) {
+                self.permission = permission(only);
+            }
+        }
+    }
+}
+
+/// What it was answered: what the rules said, unless something else refused it before or after.
+fn answer(own: Option<&Asked>, outcome: &Outcome) -> (Effect, &'static str) {
+    let verdict = outcome.evidence.verdict;
+    match own.map(|own| own.refused) {
+        Some(Some(refused)) => (Effect::Deny, verdict.map_or(refused, |own| own.reason)),
+        Some(None) => match verdict {
+            Some(own) if own.effect == outcome::Effect::Allow => (Effect::Allow, own.reason),
+            Some(own) => (Effect::Deny, own.reason),
+            None => (Effect::Deny, "internal"),
+        },
+        None => match &outcome.ending {
+            Ending::Own(word) => (Effect::Deny, word),
+            _ => (Effect::Deny, "client-left"),
+        },
+    }
+}
+
+fn mode(snapshot: &Snapshot) -> Mode {
+    if snapshot.verifier.dev_tokens() == DevTokens::Refused { Mode::Enforce } else { Mode::Dev }
+}
+
+fn method(own: Option<&Asked>, outcome: &Outcome) -> Option<String> {
+    match own {
+        Some(own) if own.event.is_some() => Some(EVENT_METHOD.to_owned()),
+        Some(own) => Some(own.method.to_string()),
+        None => outcome.method.as_ref().map(ToString::to_string),
+    }
+}
+
+/// The moment that the rules were told, which has no fraction of a second; the fraction is the clock's.
+fn moment(captured: &Captured, judged: Option<&Judged>) -> jiff::Timestamp {
+    let told = judged.and_then(|own| jiff::Timestamp::from_second(i64::try_from(own.now.0).ok()?).ok());
+    match told {
+        Some(told) if told.as_second() != captured.at.as_second() => told,
+        _ => captured.at,
+    }
+}
+
+/// What the allow carried along, without the values of facts.
+fn obligations(own: Option<&Asked>, evidence: &Evidence) -> Vec<String> {
+    let mut all: Vec<_> =
+        evidence.narrowed.iter().map(|(key, _)| format!("the list is filtered by {key}")).collect();
+    if let Some(edits) = own.and_then(|own| own.edits.as_ref()) {
+        all.extend(edits.masks.iter().map(|own| format!("{own} is hidden in the answer")));
+        all.extend(edits.filters.iter().map(|own| format!("{} is filtered in the answer", own.items)));
+    }
+    all
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
