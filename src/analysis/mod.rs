@@ -3,6 +3,7 @@
 
 pub mod beside;
 pub mod carried;
+pub mod closest;
 pub mod guard;
 pub mod matrix;
 pub mod nearest;

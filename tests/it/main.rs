@@ -16,6 +16,7 @@ mod clock;
 mod cors;
 mod dev;
 mod differential;
+mod explain;
 mod faults;
 mod forwarding;
 mod grpc;

@@ -1,0 +1,95 @@
+//! `gatewarden explain`: why a request would be answered as it is, step by step, with file and line; by two sets of
+//! rules, if a second one is named.
+
+mod answer;
+mod print;
+
+use std::sync::Arc;
+
+use self::answer::{Answer, Side};
+use super::Exit;
+use super::hypothesis::{Hypothesis, Stated, Unposed};
+use super::load::{Files, print, tell};
+use super::rulesets::RuleSet;
+use crate::snapshot::Snapshot;
+
+/// Why a request would be answered as it is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    stated: Stated,
+    /// Other rules to put the same request to: a gateway.toml, a directory, `live`, or a git revision
+    #[arg(long, value_name = "RULES")]
+    against: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// The method; EMIT for an event of a socket
+    method: String,
+    /// The path from the root, with its query if there is one; the event for EMIT
+    path: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+/// Explains; exit 0 for what is allowed, 1 for what is not.
+pub fn run(args: &Args) -> Exit {
+    match explain(args) {
+        Ok(exit) => exit,
+        Err(unposed) => {
+            if !unposed.why.is_empty() {
+                tell(&format!("error: {}", unposed.why));
+            }
+            unposed.exit
+        }
+    }
+}
+
+/// What stood in the way is printed already.
+fn printed(exit: Exit) -> Unposed {
+    Unposed { why: String::new(), exit }
+}
+
+fn explain(args: &Args) -> Result<Exit, Unposed> {
+    let own = RuleSet::configured(&args.files.config).map_err(printed)?;
+    let first = hypothetical(args, &own.snapshot)?;
+    let Some(other) = &args.against else {
+        show(args, |format| match format {
+            Format::Human => print::one(&first),
+            Format::Json => print::machine(&first),
+        });
+        return Ok(exit(&first));
+    };
+    let other = RuleSet::read(other, &args.files.config).map_err(printed)?;
+    // Where the other rules don't know what was stated, that is their answer.
+    let second = hypothetical(args, &other.snapshot).map_err(|unposed| unposed.why);
+    let sides = [Side { name: own.name, answer: Ok(first) }, Side { name: other.name, answer: second }];
+    show(args, |format| match format {
+        Format::Human => print::beside(&sides),
+        Format::Json => print::machine_beside(&sides),
+    });
+    Ok(sides.iter().find_map(|own| own.answer.as_ref().ok()).map_or(Exit::No, exit))
+}
+
+fn hypothetical(args: &Args, snapshot: &Arc<Snapshot>) -> Result<Answer, Unposed> {
+    let hypothesis = Hypothesis::of(snapshot, &args.stated, &args.method, &args.path)?;
+    let assumed = hypothesis.assumed.clone();
+    let answer = hypothesis.decide(snapshot, |view, ruling| {
+        Answer::of(snapshot, &hypothesis.posed, Some(&args.stated), view, ruling)
+    })?;
+    Ok(Answer { assumed, ..answer })
+}
+
+fn show(args: &Args, of: impl FnOnce(Format) -> String) {
+    print(of(args.format).trim_end());
+}
+
+fn exit(answer: &Answer) -> Exit {
+    if answer.is_allowed() { Exit::Yes } else { Exit::No }
+}
