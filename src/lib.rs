@@ -49,7 +49,7 @@
 //! | [`config`] | text → snapshot, with every mistake reported at its place |
 //!
 //! Effects: [`upstream`] (connections to the applications), [`ledger`] (what is remembered across requests: who has a seat, who came how often),
-//! [`telemetry`] (metrics, log), [`lookup`] (what is asked of an application itself).
+//! [`telemetry`] (metrics, log), [`lookup`] (what is asked of an application itself), [`shadow`] (candidate rules, judged beside the live ones).
 //!
 //! Planes: [`proxy`] carries requests; [`control`] changes what they meet (reload, keys, operators' endpoints); [`cli`] holds
 //! the verbs, one file each, and `dev` with its demo applications.
@@ -119,6 +119,7 @@ pub mod upstream;
 pub mod ledger;
 pub mod telemetry;
 pub mod lookup;
+pub mod shadow;
 pub mod proxy;
 pub mod control;
 pub mod cli;

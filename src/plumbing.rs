@@ -3,6 +3,7 @@
 //! How the file is read, and what is a mistake in it, is `config::gateway`'s. Nothing here opens a file or a socket:
 //! a path is kept as the operator wrote it, already joined to the directory of `gateway.toml`.
 
+mod candidate;
 mod credential;
 mod limits;
 mod listen;
@@ -19,6 +20,7 @@ use ipnet::IpNet;
 
 use crate::token::IssuerKind;
 
+pub use candidate::{CANDIDATE_DIRECTORY, CandidateConfig};
 pub use credential::{Credential, CredentialSource, NoSecret, SECRET_MAX_BYTES, examine};
 pub use limits::Limits;
 pub use listen::{LISTEN_ADDRESS, ListenConfig};
@@ -37,6 +39,8 @@ pub struct GatewayConfig {
     pub metrics: Option<SocketAddr>,
     /// `rules`: the directory of rule files.
     pub rules: PathBuf,
+    /// `[candidate]`: rules that are tried out.
+    pub candidate: CandidateConfig,
     /// `[issuers.NAME]`, in the order of their names.
     pub issuers: Vec<IssuerConfig>,
     /// `[upstreams.NAME]`, in the order of their names.

@@ -9,5 +9,6 @@ pub mod matrix;
 pub mod nearest;
 pub mod posed;
 pub mod trace;
+pub mod trial;
 pub mod who;
 pub mod words;

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::utf8_percent_encode;
 use serde_json::{Map, Value};
 
-use crate::authorize::{Evidence, Ruling, Supposed, suppose};
+use crate::authorize::{Answer, Evidence, Question, Ruling, Supposed, suppose, suppose_knowing};
 use crate::fact::{Certified, Fact, Source};
 use crate::json::Pointer;
 use crate::policy::lookup::LookedUp;
@@ -123,6 +123,40 @@ impl Posed {
         snapshot: &Snapshot,
         tell: impl FnOnce(&RequestView<'_>, Ruling) -> T,
     ) -> Result<T, Malformed> {
+        self.seen(snapshot, |view, event| {
+            let Some(event) = event else {
+                return tell(view, Ruling::Refuse(Rejection::NoRoute, Evidence::default()));
+            };
+            let supposed = Supposed { known: self.known(snapshot), now: self.now, event };
+            tell(view, suppose(snapshot, view, self.caller(snapshot), supposed))
+        })
+    }
+
+    /// Decides by a snapshot's rules and by what `answer` knows, the request's own answers aside. A question that it has
+    /// no answer to is the result.
+    pub fn decide_knowing<T>(
+        &self,
+        snapshot: &Snapshot,
+        answer: &mut dyn FnMut(&Question) -> Option<Answer>,
+        tell: impl FnOnce(&RequestView<'_>, Ruling) -> T,
+    ) -> Result<Result<T, Box<Question>>, Malformed> {
+        self.seen(snapshot, |view, event| {
+            let Some(event) = event else {
+                return Ok(tell(view, Ruling::Refuse(Rejection::NoRoute, Evidence::default())));
+            };
+            let supposed = Supposed { known: Known::default(), now: self.now, event };
+            let ruling = suppose_knowing(snapshot, view, self.caller(snapshot), supposed, answer);
+            ruling.map(|ruling| tell(view, ruling))
+        })
+    }
+
+    /// The request as this snapshot sees it, and the event that it is; `None` for one that the rules don't know, which
+    /// they refuse as a gateway does.
+    fn seen<T>(
+        &self,
+        snapshot: &Snapshot,
+        with: impl FnOnce(&RequestView<'_>, Option<Option<OperationRef>>) -> T,
+    ) -> Result<T, Malformed> {
         let event = self.event.as_ref().map(|own| find_event(snapshot, own));
         let opened_at = event.flatten().and_then(|at| snapshot.operation(at));
         let opened_at = opened_at.map(|(app, own)| app.path_of(own).to_string());
@@ -137,16 +171,10 @@ impl Posed {
             client: self.client,
             certificate: self.certificate.as_ref(),
         };
-        let ruling = match event {
-            // Rules that don't know the event refuse it, as a gateway does.
-            Some(None) => Ruling::Refuse(Rejection::NoRoute, Evidence::default()),
-            event => {
-                let supposed =
-                    Supposed { known: self.known(snapshot), now: self.now, event: event.flatten() };
-                suppose(snapshot, &view, self.caller(snapshot), supposed)
-            }
-        };
-        Ok(tell(&view, ruling))
+        Ok(match event {
+            Some(None) => with(&view, None),
+            event => with(&view, Some(event.flatten())),
+        })
     }
 
     fn caller(&self, snapshot: &Snapshot) -> Option<Arc<VerifiedToken>> {

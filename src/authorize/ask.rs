@@ -150,7 +150,7 @@ impl Course {
         Self { known, event: Some(at), ..Self::of_request(Shown::Verified(caller), now) }
     }
 
-    fn learn(&mut self, answer: Answer) {
+    pub(super) fn learn(&mut self, answer: Answer) {
         match answer {
             Answer::Verified(verified) => self.shown = Shown::of(verified),
             Answer::Body(body) => self.known.body = Some(body),

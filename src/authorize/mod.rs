@@ -161,6 +161,34 @@ pub fn suppose(
     }
 }
 
+/// Rules on a request as [`suppose`] does, but what isn't known is asked of `answer`. A question that has no answer ends
+/// it: what nobody found out isn't taken for anything.
+pub fn suppose_knowing(
+    snapshot: &Snapshot,
+    request: &RequestView<'_>,
+    caller: Option<Arc<VerifiedToken>>,
+    supposed: Supposed,
+    answer: &mut dyn FnMut(&Question) -> Option<Answer>,
+) -> Result<Ruling, Box<Question>> {
+    let shown = caller.map_or(Shown::Nothing, Shown::Verified);
+    let Supposed { known, now, event } = supposed;
+    let mut course = Course::of_request(shown, now);
+    (course.known, course.event) = (known, event);
+    loop {
+        match judge(snapshot, request, course) {
+            Judgement::Permit(permit, evidence) => return Ok(Ruling::Permit(permit, evidence)),
+            Judgement::Refuse(rejection, evidence) => return Ok(Ruling::Refuse(rejection, evidence)),
+            Judgement::Ask(questions, open, _) => {
+                course = open;
+                for question in questions {
+                    let Some(known) = answer(&question) else { return Err(Box::new(question)) };
+                    course.learn(known);
+                }
+            }
+        }
+    }
+}
+
 /// What is taken for granted of a hypothetical request.
 #[derive(Clone, Debug, Default)]
 pub struct Supposed {

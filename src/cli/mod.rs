@@ -1,6 +1,7 @@
 //! The verbs, one file each: what they read from the command line and what they print.
 
 pub mod can;
+pub mod candidate;
 pub mod check;
 pub mod completions;
 pub mod dev;
@@ -63,6 +64,9 @@ enum Verb {
     Check(check::Args),
     Test(test::Args),
     Can(can::Args),
+    Candidate(candidate::Args),
+    Promote(candidate::PromoteArgs),
+    Discard(candidate::DiscardArgs),
     Explain(explain::Args),
     Who(who::Args),
     Matrix(matrix::Args),
@@ -98,6 +102,9 @@ pub fn run() -> Exit {
         Verb::Check(args) => check::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Can(args) => can::run(&args),
+        Verb::Candidate(args) => candidate::run(&args),
+        Verb::Promote(args) => candidate::promote(&args),
+        Verb::Discard(args) => candidate::discard(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Who(args) => who::run(&args),
         Verb::Matrix(args) => matrix::run(&args),

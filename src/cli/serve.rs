@@ -173,7 +173,7 @@ impl Gateway {
         Ok(Self { runtime, signals, loaded, metrics, program })
     }
 
-    fn serve(self, mode: Mode, mut inherited: Inherited, announce: Box<dyn FnOnce(&Addresses)>) -> Exit {
+    fn serve(mut self, mode: Mode, mut inherited: Inherited, announce: Box<dyn FnOnce(&Addresses)>) -> Exit {
         let config = self.loaded.live.load().gateway.clone();
         let predecessor = inherited.predecessor();
         let bound = match Bound::obtain(&config, inherited) {
@@ -202,6 +202,7 @@ impl Gateway {
         let admin = Admin {
             board: self.loaded.board,
             reload: self.loaded.handle.clone(),
+            candidates: self.loaded.reloader.beside(plane.shadow().clone()),
             metrics: self.metrics,
             readiness: readiness.clone(),
             keys: Arc::new(move || {

@@ -23,12 +23,13 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::candidate::{self, Candidates};
 use super::reload::{Handle, Reloaded};
 use super::status::Board;
 use crate::ledger::Ledger;
 use crate::request::{Host, Timestamp, read_host};
 use crate::seat::{Row, Seating, rows_to_json};
-use crate::telemetry::{Metrics, Trigger};
+use crate::telemetry::{CandidateState, Metrics, Trigger};
 use crate::token::KeyStatus;
 use crate::upstream::{Upstream, Upstreams};
 
@@ -45,6 +46,8 @@ pub struct Admin {
     pub board: Arc<Board>,
     /// To ask for a reload.
     pub reload: Handle,
+    /// Rules that are tried out.
+    pub candidates: Arc<Candidates>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Whether requests should be sent here.
@@ -148,7 +151,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, reach: Reach) {
 }
 
 async fn answer(admin: &Admin, reach: Reach, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let (parts, _body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     if reach == Reach::Operators {
         let host = read_host(parts.version, &parts.uri, &parts.headers);
         if !host.is_ok_and(|host| is_loopback(&host)) {
@@ -157,6 +160,9 @@ async fn answer(admin: &Admin, reach: Reach, request: Request<Incoming>) -> Resp
     }
     let reading = matches!(parts.method, Method::GET | Method::HEAD);
     let operators = reach == Reach::Operators;
+    if operators && parts.uri.path().starts_with("/candidate") {
+        return candidate::answer(&admin.candidates, &parts, body).await;
+    }
     match (parts.uri.path(), reading) {
         ("/livez", true) => text(StatusCode::OK, "alive\n"),
         ("/readyz", true) => readyz(admin, parts.uri.query()),
@@ -184,7 +190,20 @@ fn is_loopback(host: &Host) -> bool {
 }
 
 fn rules(admin: &Admin) -> Response<Full<Bytes>> {
-    json_response(StatusCode::OK, &admin.board.read().to_json())
+    json_response(StatusCode::OK, &state(admin))
+}
+
+/// What is live and what was refused, and what is tried out beside it.
+fn state(admin: &Admin) -> serde_json::Value {
+    let mut state = admin.board.read().to_json();
+    if let Some(state) = state.as_object_mut() {
+        let is_judged = admin.candidates.shown().state == CandidateState::Judged;
+        if is_judged && state.get("state").is_some_and(|state| state == "live") {
+            state.insert("state".to_owned(), "candidate".into());
+        }
+        state.insert("candidate".to_owned(), admin.candidates.to_json());
+    }
+    state
 }
 
 /// The running month and the months before, of every tenant and app.
@@ -193,12 +212,16 @@ fn seats(admin: &Admin) -> Response<Full<Bytes>> {
     json_response(StatusCode::OK, &rows_to_json(&rows))
 }
 
+/// Whether a page in a browser sent it: it can't hide that.
+pub(super) fn is_from_a_page(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    headers.contains_key(ORIGIN)
+        || site.is_some_and(|site| site.as_bytes() != b"none" && site.as_bytes() != b"same-origin")
+}
+
 /// Reloads now. A page in a browser can send a POST anywhere, but not without these headers.
 async fn reload(admin: &Admin, headers: &HeaderMap) -> Response<Full<Bytes>> {
-    let site = headers.get("sec-fetch-site");
-    let from_a_page = headers.contains_key(ORIGIN)
-        || site.is_some_and(|site| site.as_bytes() != b"none" && site.as_bytes() != b"same-origin");
-    if from_a_page {
+    if is_from_a_page(headers) {
         return text(StatusCode::FORBIDDEN, "a web page may not ask for a reload\n");
     }
     let reloaded = admin.reload.reload(Trigger::Admin).await;
@@ -211,7 +234,7 @@ async fn reload(admin: &Admin, headers: &HeaderMap) -> Response<Full<Bytes>> {
     };
     let wants_json = |accept: &HeaderValue| accept.to_str().is_ok_and(|a| a.contains("application/json"));
     if headers.get(ACCEPT).is_some_and(wants_json) {
-        return json_response(code, &json!({ "result": word, "rules": status.to_json() }));
+        return json_response(code, &json!({ "result": word, "rules": state(admin) }));
     }
     let (revision, hash) = (status.revision, &status.hash);
     match reloaded {
@@ -278,19 +301,19 @@ fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
+pub(super) fn not_allowed(allow: &'static str) -> Response<Full<Bytes>> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "the endpoint has no such method\n");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
 
-fn json_response(code: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
+pub(super) fn json_response(code: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
     let mut response = text(code, format!("{value:#}\n"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+pub(super) fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = code;
     let headers = response.headers_mut();
@@ -303,6 +326,7 @@ fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 const INDEX: &str = "gatewarden\n\
     GET  /rules            what is live, and what was refused\n\
     GET  /rules/sources    the files of what is live, as they were compiled\n\
+    GET  /candidate        rules that are tried out beside the live ones, and what they would change\n\
     GET  /seats            licence seats, this month and before\n\
     POST /reload           read the files now\n\
     GET  /metrics          for Prometheus\n\

@@ -18,12 +18,14 @@ use self::machine::{Machine, Step};
 pub use self::set::Needs;
 pub use self::watch::Hints;
 use self::watch::Watches;
+use super::candidate::Candidates;
 use super::status::{Board, Refusal, Status};
 use super::{certificates, credentials, mounts, sources, upstream_tls};
-use crate::config::diagnostic::{Severity, Style, code};
+use crate::config::diagnostic::{Severity, code};
 use crate::config::{Diagnostic, Diagnostics, SourceFile, Sources};
 use crate::plumbing::GatewayConfig;
 use crate::request::Timestamp;
+use crate::shadow::Shadow;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{Metrics, Trigger};
 
@@ -69,6 +71,7 @@ pub struct Reloader {
     /// `gateway.toml` as the process was started with it: listeners are still as it says.
     started: GatewayConfig,
     machine: Machine,
+    candidates: Option<Arc<Candidates>>,
     requests: mpsc::Receiver<Request>,
 }
 
@@ -132,6 +135,7 @@ pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loa
         board: board.clone(),
         started,
         machine,
+        candidates: None,
         requests,
     };
     let warnings = compiled.remarks.iter().filter(|remark| remark.severity == Severity::Warning).count();
@@ -145,6 +149,14 @@ impl Reloader {
         &self.started
     }
 
+    /// Looks after candidate rules too, which `shadow` judges by. To be called before it runs.
+    pub fn beside(&mut self, shadow: Arc<Shadow>) -> Arc<Candidates> {
+        let (live, board) = (self.live.clone(), self.board.clone());
+        let candidates = Candidates::new(self.needs.clone(), (live, board), shadow, self.metrics.clone());
+        self.candidates = Some(candidates.clone());
+        candidates
+    }
+
     /// Runs until nobody holds a [`Handle`].
     pub async fn run(mut self, from: Hints) {
         let hints = Arc::new(Notify::new());
@@ -153,6 +165,9 @@ impl Reloader {
             Hints::None => Watches::none(),
         };
         let mut watches = self.arm(watches).await;
+        if let Some(candidates) = &self.candidates {
+            candidates.look().await;
+        }
         loop {
             let wake = tokio::time::Instant::from_std(self.machine.wake_at());
             tokio::select! {
@@ -189,6 +204,9 @@ impl Reloader {
     async fn look(&mut self, trigger: Trigger) -> Reloaded {
         let reloaded = self.judge(trigger).await;
         self.metrics.certificates_end(&certificates::ends(&self.live.load().gateway));
+        if let Some(candidates) = &self.candidates {
+            candidates.look().await;
+        }
         reloaded
     }
 
@@ -280,13 +298,7 @@ impl Reloader {
         mut why: Diagnostics,
     ) -> Reloaded {
         why.sort();
-        let refusal = Refusal {
-            hash: (!sources.hash.is_empty()).then(|| sources.hash.clone()),
-            errors: why.errors(),
-            first: why.first_line(&sources.files),
-            rendered: why.render(&sources.files, Style::Plain),
-            at: now(),
-        };
+        let refusal = Refusal::of(sources, &why, now());
         let mut status = (*self.board.read()).clone();
         tracing::error!(
             disk = refusal.hash.as_deref().map_or("unreadable", short),
@@ -351,7 +363,9 @@ fn pending_restart(started: &GatewayConfig, now: &GatewayConfig) -> Vec<&'static
 }
 
 /// Runs what may block or compute for long away from the runtime. A panic there refuses the set, whatever it was.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Diagnostics> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Diagnostics> {
     tokio::task::spawn_blocking(work).await.map_err(|_| {
         let mut why = Diagnostics::default();
         why.push(Diagnostic::error(code::UNREADABLE, "the gateway failed to read or compile the files"));
@@ -359,11 +373,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     })
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 /// Enough of a hash for a log line.
-fn short(hash: &str) -> &str {
+pub(super) fn short(hash: &str) -> &str {
     hash.get(..8).unwrap_or(hash)
 }

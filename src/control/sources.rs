@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 
+use super::promotion;
 use crate::config::diagnostic::code;
 use crate::config::{Diagnostic, Diagnostics, FileKind, SourceFile, Sources, gateway};
 use crate::plumbing::GatewayConfig;
@@ -109,12 +110,46 @@ pub fn peek(gateway: &Path) -> Option<GatewayConfig> {
     Some(gateway::read(0, &file, &mut Diagnostics::default()))
 }
 
+/// Reads a directory that needn't be there, and needn't hold anything.
+pub fn read_optional(directory: &Path) -> Result<Sources, Diagnostics> {
+    let is_rules = |entry: fs::DirEntry| entry.file_name().to_str().is_some_and(is_rule_file);
+    let holds_some = match fs::read_dir(resolved(directory)) {
+        Ok(entries) => entries.flatten().any(is_rules),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => false,
+        Err(why) => return Err(unreadable(format!("`{}` can't be read: {why}", directory.display()))),
+    };
+    Ok(of(if holds_some { read_rules(directory)? } else { Vec::new() }))
+}
+
+/// What stands on top of a set: a file takes the place of that of its name, or is one more.
+#[must_use]
+pub fn overlaid(base: &Sources, files: &[SourceFile]) -> Sources {
+    let is_replaced = |own: &SourceFile| {
+        let replaces = |file: &SourceFile| file_name(&file.path) == file_name(&own.path);
+        own.kind != FileKind::Gateway && files.iter().any(replaces)
+    };
+    let kept = base.files.iter().filter(|own| !is_replaced(own));
+    let mut all: Vec<SourceFile> = kept.chain(files).cloned().collect();
+    all.sort_by(|a, b| {
+        let order = |file: &SourceFile| (file.kind != FileKind::Gateway, file_name(&file.path).to_owned());
+        order(a).cmp(&order(b))
+    });
+    of(all)
+}
+
+/// The last part of a path, by which files of sets are told apart.
+#[must_use]
+pub fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 fn read_rules(directory: &Path) -> Result<Vec<SourceFile>, Diagnostics> {
     let through = resolved(directory);
     let shown = directory.display();
     let unlisted =
         |why: std::io::Error| unreadable(format!("the rule directory `{shown}` can't be read: {why}"));
-    let mut names = Vec::new();
+    let promoting = promotion::under_way(&through).map_err(unlisted)?;
+    let mut names: Vec<String> = promoting.clone();
     for entry in fs::read_dir(&through).map_err(unlisted)? {
         let name = entry.map_err(unlisted)?.file_name();
         match name.to_str() {
@@ -129,11 +164,14 @@ fn read_rules(directory: &Path) -> Result<Vec<SourceFile>, Diagnostics> {
         return Err(unreadable(format!("the rule directory `{shown}` holds more than {FILES_MAX} files")));
     }
     names.sort();
+    names.dedup();
     names
         .into_iter()
         .map(|name| {
             let path: Arc<str> = Arc::from(directory.join(&name).to_string_lossy());
-            let text = read_text(&through.join(&name), &path)?;
+            let staged = promoting.contains(&name).then(|| promotion::staged(&through, &name));
+            let stands = staged.filter(|staged| staged.exists()).unwrap_or_else(|| through.join(&name));
+            let text = read_text(&stands, &path)?;
             Ok(SourceFile { kind: kind_of(&name), path, text })
         })
         .collect()
@@ -187,7 +225,7 @@ fn hash(files: &[SourceFile]) -> String {
     for file in files {
         let name = match file.kind {
             FileKind::Gateway => "",
-            FileKind::Tenants | FileKind::Rules => file.path.rsplit('/').next().unwrap_or(&file.path),
+            FileKind::Tenants | FileKind::Rules => file_name(&file.path),
         };
         add(name.as_bytes());
         add(file.text.as_bytes());

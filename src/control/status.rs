@@ -6,7 +6,8 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
 use super::sources;
-use crate::config::{FileKind, SourceFile, Sources};
+use crate::config::diagnostic::Style;
+use crate::config::{Diagnostics, FileKind, SourceFile, Sources};
 use crate::request::Timestamp;
 
 /// The state of the configuration.
@@ -41,6 +42,32 @@ pub struct Refusal {
     pub rendered: String,
     /// When it was refused.
     pub at: Timestamp,
+}
+
+impl Refusal {
+    /// Of a set, or of what could be read of it.
+    #[must_use]
+    pub fn of(sources: &Sources, why: &Diagnostics, at: Timestamp) -> Self {
+        Self {
+            hash: (!sources.hash.is_empty()).then(|| sources.hash.clone()),
+            errors: why.errors(),
+            first: why.first_line(&sources.files),
+            rendered: why.render(&sources.files, Style::Plain),
+            at,
+        }
+    }
+
+    /// The operators' view.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "hash": self.hash,
+            "errors": self.errors,
+            "first": self.first,
+            "rendered": self.rendered,
+            "at": self.at.0,
+        })
+    }
 }
 
 impl Status {
@@ -89,15 +116,7 @@ impl Status {
     pub fn to_json(&self) -> Value {
         let files: Vec<_> =
             self.files.iter().map(|(path, hash)| json!({ "path": **path, "sha256": hash })).collect();
-        let refusal = self.rejected.as_ref().map(|refusal| {
-            json!({
-                "hash": refusal.hash,
-                "errors": refusal.errors,
-                "first": refusal.first,
-                "rendered": refusal.rendered,
-                "at": refusal.at.0,
-            })
-        });
+        let refusal = self.rejected.as_ref().map(Refusal::to_json);
         json!({
             "schema": "gatewarden.rules/1",
             "state": if refusal.is_some() { "rejected" } else { "live" },

@@ -105,6 +105,7 @@ async fn serve(
         let answering = Answering { plane: &client.plane, upstreams: &upstreams };
         let readable = Readable { parts: &parts, limits: &snapshot.gateway.limits, body: &mut body };
         let (permit, evidence) = answering.settle(ruling, &view, Some(readable)).await;
+        recorder.compared((&snapshot, &view), None, permit.as_ref().err(), &evidence);
         recorder.decided(evidence);
         permit?
     };

@@ -14,6 +14,7 @@ use crate::budget::customer;
 use crate::headers::Peer;
 use crate::ledger::Ledger;
 use crate::lookup::LookUps;
+use crate::shadow::Shadow;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{Counted, Limit, Metrics};
 use crate::upstream::Upstreams;
@@ -28,6 +29,7 @@ pub struct Plane {
     metrics: Arc<Metrics>,
     lookups: Arc<LookUps>,
     ledger: Arc<Ledger>,
+    shadow: Arc<Shadow>,
     upstreams: ArcSwap<Fitting>,
     requests: AtomicUsize,
     handshakes: AtomicUsize,
@@ -67,6 +69,7 @@ impl Plane {
             live,
             lookups: Arc::new(LookUps::new(metrics.clone())),
             ledger,
+            shadow: Arc::new(Shadow::new(metrics.clone())),
             metrics,
             requests: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
@@ -92,6 +95,12 @@ impl Plane {
     #[must_use]
     pub fn lookups(&self) -> &Arc<LookUps> {
         &self.lookups
+    }
+
+    /// Candidate rules, if there are any.
+    #[must_use]
+    pub fn shadow(&self) -> &Arc<Shadow> {
+        &self.shadow
     }
 
     /// Who has a licence seat.

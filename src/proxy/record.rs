@@ -9,8 +9,14 @@ use http::{HeaderValue, Method, StatusCode};
 use uuid::fmt::Hyphenated;
 use uuid::{NoContext, Uuid};
 
+use super::answering::now;
 use super::plane::{Plane, Slot};
+use crate::authorize::Event;
 use crate::outcome::{EVENT_METHOD, Ending, Evidence, Outcome};
+use crate::rejection::Rejection;
+use crate::request::RequestView;
+use crate::shadow::Judged;
+use crate::snapshot::Snapshot;
 
 /// The status that is written down for a client that left before it had an answer.
 const CLIENT_LEFT: u16 = 499;
@@ -75,6 +81,21 @@ impl Recorder {
 
     pub(super) fn judged_by(&mut self, revision: u64) {
         self.0.outcome.revision = revision;
+    }
+
+    /// Has the candidate rules asked about the same, if there are any, once nobody waits for it.
+    pub(super) fn compared(
+        &self,
+        (live, request): (&Arc<Snapshot>, &RequestView<'_>),
+        event: Option<&Event<'_>>,
+        refusal: Option<&Rejection>,
+        evidence: &Evidence,
+    ) {
+        let shadow = self.plane().shadow();
+        if shadow.is_there() {
+            let (id, now) = (self.request_id(), now());
+            shadow.judged(&Judged { live, request, event, refusal, evidence, id, now });
+        }
     }
 
     /// The decision stands; what follows is forwarding.

@@ -17,6 +17,7 @@ use super::limits::Limit;
 use super::lookups::LookUpSeries;
 use super::process::Process;
 use super::seats::SeatMetrics;
+use super::shadow::ShadowSeries;
 use super::specs::*;
 use super::upstreams::UpstreamMetrics;
 use crate::outcome::{Ending, Outcome};
@@ -63,6 +64,7 @@ pub struct Metrics {
     in_flight: IntGauge,
     panics: Family<IntCounter>,
     seats: SeatMetrics,
+    pub(super) shadow: ShadowSeries,
     pub(super) labels: Labels,
 }
 
@@ -179,6 +181,7 @@ impl Metrics {
             in_flight: made.gauge(IN_FLIGHT)?,
             panics: made.family(PANICS)?,
             seats: SeatMetrics::new(&made)?,
+            shadow: ShadowSeries::new(&made)?,
             labels: Labels {
                 tenants: Bounded::new("tenant", TENANTS_MAX),
                 apps: Bounded::new("app", CONFIGURED_MAX),

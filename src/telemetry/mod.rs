@@ -15,6 +15,7 @@ mod metrics;
 mod process;
 mod specs;
 mod seats;
+mod shadow;
 #[cfg(test)]
 mod tests;
 mod upstreams;
@@ -24,3 +25,4 @@ pub use handshakes::HandshakeFailure;
 pub use limits::Limit;
 pub use lookups::Hits;
 pub use metrics::{Counted, Metrics, MetricsError, Mode, Trigger};
+pub use shadow::{CandidateState, Dropped};

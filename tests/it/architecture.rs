@@ -170,7 +170,8 @@ fn what_few_may_call_few_do_call() {
         ("live.publish(", &["control"][..]),
         ("suppose(", &["analysis", "authorize", "cli"]),
         ("VerifiedToken::hypothetical(", &["analysis", "token", "cli"]),
-        ("posed::", &["analysis", "cli", "control", "record"]),
+        ("suppose_knowing(", &["analysis", "authorize"]),
+        ("posed::", &["analysis", "cli", "control", "record", "shadow"]),
         ("DevTokens::Accepted", &["token", "config", "proxy"]),
         ("Trust::Development", &["config", "cli"]),
     ] {

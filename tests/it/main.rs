@@ -11,6 +11,7 @@
 mod alerts;
 mod architecture;
 mod attacks;
+mod candidate;
 mod cli;
 mod clock;
 mod cors;

@@ -1,5 +1,6 @@
 //! `gateway.toml` → [`plumbing`](crate::plumbing): what each key means, and what is a mistake in it.
 
+mod candidate;
 mod issuers;
 mod limits;
 mod listen;

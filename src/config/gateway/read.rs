@@ -31,11 +31,13 @@ impl Reader<'_> {
         self.distinct_listeners(root, &listen, admin, metrics);
         let rules = fields.take("rules").and_then(|node| node.text(self.diagnostics));
         let rules = self.base.join(rules.map_or(RULES_DIRECTORY, |text| text.value));
+        let candidate = self.candidate(&mut fields, &rules);
         let config = GatewayConfig {
             listen,
             admin,
             metrics,
             rules,
+            candidate,
             issuers: self.issuers(fields.take("issuers")),
             upstreams: self.upstreams(fields.take("upstreams")),
             limits: self.limits(fields.take("limits")),

@@ -40,6 +40,17 @@ impl Needs {
         Ok(compiled)
     }
 
+    /// Compiles rules that are tried out on the plumbing of the live ones: the keys and everything else are tended already.
+    pub(in super::super) fn compile_beside(
+        &self,
+        sources: &Sources,
+        live: &Snapshot,
+    ) -> Result<Snapshot, Diagnostics> {
+        let trust = (self.trust)();
+        let carried = Carried { previous: Some(live), trust, now: Some(super::now()) };
+        Ok(compile(sources, carried)?.snapshot)
+    }
+
     /// Whether the plumbing is what it must be, if it must be something.
     fn is_as_started(&self, sources: &Sources) -> Result<(), Diagnostics> {
         let Some(fixed) = &self.fixed else { return Ok(()) };

@@ -54,6 +54,8 @@ impl Watches {
         if let Some(config) = sources::peek(gateway) {
             wanted.push(sources::parent(&config.rules).to_owned());
             wanted.extend(certificates::files(&config).map(|file| sources::parent(file).to_owned()));
+            wanted.push(sources::parent(&config.candidate.rules).to_owned());
+            wanted.push(config.candidate.rules);
             wanted.push(config.rules);
         }
         wanted.sort();

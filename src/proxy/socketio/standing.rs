@@ -190,7 +190,7 @@ impl Standing {
         let written = plane.lookups().written(&self.app);
         let view = self.head.view(&path)?;
         let ruling = authorize::reopen(&snapshot, &view, self.caller().as_ref(), now());
-        let settled = settled(plane, &snapshot, &view, ruling).await;
+        let settled = settled(plane, Asked { snapshot: &snapshot, view: &view, event: None }, ruling).await;
         self.revision.store(snapshot.revision, Ordering::Relaxed);
         self.written.store(written, Ordering::Relaxed);
         let upgrade = settled.map_err(|refused| refused.rejection)?.upgrade().clone();
@@ -203,7 +203,8 @@ impl Standing {
         let (snapshot, path) = (plane.load(), CanonicalPath::parse(&self.head.path)?);
         let view = self.head.view(&path)?;
         let ruling = authorize::authorize(&snapshot, &view, Credential::Bearer(token.as_bytes()), now());
-        let permit = settled(plane, &snapshot, &view, ruling).await.map_err(|refused| refused.rejection)?;
+        let judged = Asked { snapshot: &snapshot, view: &view, event: None };
+        let permit = settled(plane, judged, ruling).await.map_err(|refused| refused.rejection)?;
         let Upgrade::SocketIo(opening) = permit.upgrade() else { return Err(Rejection::Denied) };
         let token = opening.caller.clone().ok_or(Rejection::CredentialMissing)?;
         if !self.is_of(&token) {
@@ -237,7 +238,8 @@ impl Standing {
         };
         let event = Event { app, name, payload };
         let ruling = authorize::event(&snapshot, &view, &caller, &event, now());
-        let mut permit = settled(plane, &snapshot, &view, ruling).await?;
+        let judged = Asked { snapshot: &snapshot, view: &view, event: Some(&event) };
+        let mut permit = settled(plane, judged, ruling).await?;
         // When the app is done with an event nobody sees; what is remembered goes at once, and again later.
         let _write = Forgetting::new(plane.lookups().clone(), permit.take_forgets());
         Ok(())
@@ -258,13 +260,17 @@ impl Head {
     }
 }
 
+/// What is asked about a socket: one of its events, or its opening once more.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    snapshot: &'a Arc<Snapshot>,
+    view: &'a RequestView<'a>,
+    event: Option<&'a Event<'a>>,
+}
+
 /// Answers a ruling's questions, and writes down what came of it.
-async fn settled(
-    plane: &Arc<Plane>,
-    snapshot: &Arc<Snapshot>,
-    view: &RequestView<'_>,
-    ruling: Ruling,
-) -> Result<Permit, Refused> {
+async fn settled(plane: &Arc<Plane>, asked: Asked<'_>, ruling: Ruling) -> Result<Permit, Refused> {
+    let Asked { snapshot, view, event } = asked;
     let mut recorder = Recorder::of_event(plane.enter(snapshot.gateway.limits.requests));
     recorder.judged_by(snapshot.revision);
     let settled = match recorder.is_over_capacity() {
@@ -273,6 +279,10 @@ async fn settled(
             let upstreams = plane.upstreams(snapshot);
             let answering = Answering { plane, upstreams: &upstreams };
             let (settled, evidence) = answering.settle(ruling, view, None).await;
+            // An opening was compared when it was a request.
+            if event.is_some() {
+                recorder.compared((snapshot, view), event, settled.as_ref().err(), &evidence);
+            }
             recorder.decided(evidence);
             settled
         }

@@ -1,0 +1,194 @@
+//! `gatewarden candidate`, `canary`, `discard` and `promote`: rules that are tried out beside the live ones. What they are
+//! and what they would change is the running gateway's to say.
+
+mod promote;
+mod show;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use http::Method;
+use serde_json::{Value, json};
+
+pub use self::promote::{PromoteArgs, promote};
+use super::Exit;
+use super::load::{print, tell};
+use super::rulesets::admin;
+use crate::control::sources;
+
+/// Rules that are tried out beside the live ones: what they are, and what they would change.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The gateway's file; it says where the running gateway hears operators
+    #[arg(long, value_name = "FILE", default_value = "gateway.toml", env = "GATEWARDEN_CONFIG")]
+    config: PathBuf,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+/// Let the candidate rules answer some tenants' requests, or nobody's.
+#[derive(Clone, Debug, clap::Args)]
+#[group(id = "whose", required = true)]
+pub struct CanaryArgs {
+    /// The gateway's file; it says where the running gateway hears operators
+    #[arg(long, value_name = "FILE", default_value = "gateway.toml", env = "GATEWARDEN_CONFIG")]
+    config: PathBuf,
+    /// A tenant for whom the candidate's answers count, by its name; repeatable
+    #[arg(long = "tenant", value_name = "TENANT", group = "whose")]
+    tenants: Vec<String>,
+    /// The candidate answers nobody
+    #[arg(long, group = "whose")]
+    off: bool,
+    /// The candidate answers the tenants that gateway.toml names
+    #[arg(long, group = "whose")]
+    configured: bool,
+}
+
+/// Give the candidate rules up: what was sent is forgotten, files are renamed so that nobody reads them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DiscardArgs {
+    /// The gateway's file; it says where the running gateway hears operators
+    #[arg(long, value_name = "FILE", default_value = "gateway.toml", env = "GATEWARDEN_CONFIG")]
+    config: PathBuf,
+}
+
+/// What a discarded file's name ends in.
+const DISCARDED: &str = ".discarded";
+
+/// Prints; there being none is a negative answer.
+pub fn run(args: &Args) -> Exit {
+    let status = match ask(&args.config, &Method::GET, "/candidate", Value::Null) {
+        Ok(status) => status,
+        Err(exit) => return exit,
+    };
+    match args.format {
+        Format::Json => print(&format!("{status:#}")),
+        Format::Human => print(show::status(&status).trim_end()),
+    }
+    exit(&status)
+}
+
+/// Says for whom the candidate answers.
+pub fn canary(args: &CanaryArgs) -> Exit {
+    let tenants = if args.configured { Value::Null } else { json!(args.tenants) };
+    match ask(&args.config, &Method::PUT, "/candidate/tenants", json!({ "tenants": tenants })) {
+        Ok(status) => {
+            print(show::canary(&status).trim_end());
+            let is_whole = status["unknown_tenants"].as_array().is_none_or(Vec::is_empty);
+            if is_whole { Exit::Yes } else { Exit::No }
+        }
+        Err(exit) => exit,
+    }
+}
+
+/// Discards; there being nothing is a negative answer.
+pub fn discard(args: &DiscardArgs) -> Exit {
+    let before = match ask(&args.config, &Method::GET, "/candidate", Value::Null) {
+        Ok(status) => status,
+        Err(exit) => return exit,
+    };
+    if before["from"] == "sent" {
+        return match ask(&args.config, &Method::DELETE, "/candidate", Value::Null) {
+            Ok(after) => {
+                print("the candidate that was sent is discarded");
+                if after["state"] != "none" {
+                    print(show::status(&after).trim_end());
+                }
+                Exit::Yes
+            }
+            Err(exit) => exit,
+        };
+    }
+    let Some(directory) = sources::peek(&args.config).map(|config| config.candidate.rules) else {
+        tell(&format!("error: `{}` can't be read", args.config.display()));
+        return Exit::Environment;
+    };
+    match set_aside(&directory) {
+        Ok(names) if names.is_empty() => {
+            print(&format!("there is no candidate: `{}` holds no rule file", directory.display()));
+            Exit::No
+        }
+        Ok(names) => {
+            for name in names {
+                let path = directory.join(name);
+                print(&format!("{} is now {}{DISCARDED}", path.display(), path.display()));
+            }
+            reload(&args.config)
+        }
+        Err(why) => {
+            tell(&format!("error: `{}` can't be changed: {why}", directory.display()));
+            Exit::Environment
+        }
+    }
+}
+
+/// Renames every rule file so that it is none any more.
+fn set_aside(directory: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let entries = match fs::read_dir(directory) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(names),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        if let Some(name) = name.to_str().filter(|name| sources::is_rule_file(name)) {
+            fs::rename(directory.join(name), directory.join(format!("{name}{DISCARDED}")))?;
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// How a verb that shows a candidate ends.
+fn exit(status: &Value) -> Exit {
+    match status["state"].as_str() {
+        Some("rejected") => Exit::Invalid,
+        Some("judged" | "same") => Exit::Yes,
+        _ => Exit::No,
+    }
+}
+
+/// Asks the running gateway and reads its answer; what stands in the way is printed.
+fn ask(config: &Path, method: &Method, path: &str, body: Value) -> Result<Value, Exit> {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let (status, bytes) = admin(config, method, path, body)?;
+    match serde_json::from_slice(&bytes) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        _ => {
+            let said = String::from_utf8_lossy(&bytes);
+            tell(&format!("error: the running gateway answered {status}: {}", said.trim_end()));
+            Err(Exit::Environment)
+        }
+    }
+}
+
+/// Has the running gateway read the files, and prints what came of it.
+fn reload(config: &Path) -> Exit {
+    let said = match ask(config, &Method::POST, "/reload", Value::Null) {
+        Ok(said) => said,
+        Err(exit) => return exit,
+    };
+    let rules = &said["rules"];
+    let (revision, hash) = (&rules["revision"], rules["hash"].as_str().unwrap_or_default());
+    match said["result"].as_str() {
+        Some("rejected") => {
+            tell(rules["last_error"]["rendered"].as_str().unwrap_or_default().trim_end());
+            tell(&format!("nothing was applied; revision {revision} stays live"));
+            Exit::Invalid
+        }
+        word => {
+            let hash = hash.get(..8).unwrap_or(hash);
+            print(&format!("{}: revision {revision} ({hash}) is live", word.unwrap_or("unchanged")));
+            Exit::Yes
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! `gatewarden promote`: a candidate's files take the places of the live ones, all at one moment, once they are known to
+//! compile.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use http::Method;
+use serde_json::Value;
+
+use super::super::Exit;
+use super::super::hypothesis::now;
+use super::super::load::{print, read, report, tell};
+use super::super::rulesets::admin;
+use super::{ask, reload};
+use crate::config::{Carried, SourceFile, Sources, compile};
+use crate::control::{promotion, sources};
+
+/// Make the candidate rules the live ones.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PromoteArgs {
+    /// The gateway's file; the rules and the candidate are where it says
+    #[arg(long, value_name = "FILE", default_value = "gateway.toml", env = "GATEWARDEN_CONFIG")]
+    config: PathBuf,
+    /// Only this file of the candidate, such as calling.toml; repeatable
+    #[arg(long = "file", value_name = "NAME")]
+    files: Vec<String>,
+}
+
+/// A candidate's files, and where they are from.
+struct Found {
+    files: Vec<SourceFile>,
+    /// The directory that they stand in; none if an operator sent them.
+    directory: Option<PathBuf>,
+}
+
+/// Promotes; what doesn't compile is refused.
+pub fn promote(args: &PromoteArgs) -> Exit {
+    match promoted(args) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn promoted(args: &PromoteArgs) -> Result<Exit, Exit> {
+    let environment = |why: String| {
+        tell(&format!("error: {why}"));
+        Exit::Environment
+    };
+    let Some(gateway) = sources::peek(&args.config) else {
+        return Err(environment(format!("`{}` can't be read", args.config.display())));
+    };
+    let rules = gateway.rules;
+    let unchanged = |why: std::io::Error| {
+        environment(format!("`{}` can't be changed, and nothing was: {why}", rules.display()))
+    };
+    promotion::finish(&rules).map_err(unchanged)?;
+    let Found { files, directory } = found(&args.config, gateway.candidate.rules)?;
+    let (files, rest) = chosen(files, &args.files)?;
+    if files.is_empty() {
+        print("there is no candidate: nothing to promote");
+        return Ok(Exit::No);
+    }
+    compiles(&read(&args.config)?, &files)?;
+    if rules.join("..data").exists() {
+        return Err(environment(format!(
+            "`{}` is swapped as a whole by whoever mounts it: change it there; nothing was promoted",
+            rules.display()
+        )));
+    }
+    let texts: Vec<_> = files.iter().map(|file| (sources::file_name(&file.path), &*file.text)).collect();
+    promotion::promote(&rules, &texts).map_err(unchanged)?;
+    for (name, _) in &texts {
+        print(&format!("{} is the candidate's", rules.join(name).display()));
+    }
+    let take_back = || take_back(&args.config, &rest);
+    let left = directory.as_deref().map_or_else(take_back, |own| clear(own, &files));
+    let live = reload(&args.config);
+    if live == Exit::Environment {
+        tell("the files are promoted; a gateway takes them when it starts or looks");
+    }
+    Ok(if live == Exit::Yes { left } else { live })
+}
+
+/// What the running gateway tries out; without one, what stands in the directory.
+fn found(config: &Path, directory: PathBuf) -> Result<Found, Exit> {
+    let sent = match admin(config, &Method::GET, "/candidate", "") {
+        Ok((_, bytes)) => serde_json::from_slice::<Value>(&bytes).is_ok_and(|own| own["from"] == "sent"),
+        Err(_) => {
+            tell("what stands in the directory is promoted");
+            false
+        }
+    };
+    if sent {
+        let said = ask(config, &Method::GET, "/candidate/sources", Value::Null)?;
+        let file = |file: &Value| {
+            let path: &str = file["path"].as_str()?;
+            let kind = sources::kind_of(sources::file_name(path));
+            Some(SourceFile { kind, path: path.into(), text: file["text"].as_str()?.to_owned() })
+        };
+        let files = said["files"].as_array().into_iter().flatten().map(file).collect::<Option<_>>();
+        return match files {
+            Some(files) => Ok(Found { files, directory: None }),
+            None => {
+                tell("error: the running gateway's answer can't be read: is it of another version?");
+                Err(Exit::Environment)
+            }
+        };
+    }
+    match sources::steady(|| sources::read_optional(&directory), std::thread::sleep) {
+        Ok(own) => Ok(Found { files: own.files, directory: Some(directory) }),
+        Err(why) => {
+            report(&why, &[]);
+            Err(Exit::Environment)
+        }
+    }
+}
+
+/// The files of these names, or all; and the others.
+fn chosen(files: Vec<SourceFile>, names: &[String]) -> Result<(Vec<SourceFile>, Vec<SourceFile>), Exit> {
+    let is_of = |file: &SourceFile, name: &str| sources::file_name(&file.path) == name;
+    if let Some(missing) = names.iter().find(|name| !files.iter().any(|file| is_of(file, name))) {
+        tell(&format!("error: the candidate has no file `{missing}`"));
+        return Err(Exit::Usage);
+    }
+    let is_chosen = |file: &SourceFile| names.is_empty() || names.iter().any(|name| is_of(file, name));
+    Ok(files.into_iter().partition(is_chosen))
+}
+
+/// Refuses what would be refused once it is there.
+fn compiles(base: &Sources, files: &[SourceFile]) -> Result<(), Exit> {
+    let next = sources::overlaid(base, files);
+    let Err(why) = compile(&next, Carried::nothing_at(now())) else { return Ok(()) };
+    report(&why, &next.files);
+    tell("nothing was promoted");
+    Err(Exit::refused(&why))
+}
+
+/// Removes what was promoted from the candidate, unless it was edited meanwhile.
+fn clear(directory: &Path, files: &[SourceFile]) -> Exit {
+    for file in files {
+        let path = directory.join(sources::file_name(&file.path));
+        let is_same = fs::read_to_string(&path).is_ok_and(|text| text == file.text);
+        if !is_same {
+            tell(&format!("{} was edited meanwhile and stays a candidate", path.display()));
+        } else if let Err(why) = fs::remove_file(&path) {
+            tell(&format!("error: {} is promoted, but can't be removed: {why}", path.display()));
+            return Exit::Environment;
+        }
+    }
+    Exit::Yes
+}
+
+/// Leaves the gateway with the rest of what it was sent.
+fn take_back(config: &Path, rest: &[SourceFile]) -> Exit {
+    let text = |file: &SourceFile| (sources::file_name(&file.path).to_owned(), file.text.clone().into());
+    let files: serde_json::Map<String, Value> = rest.iter().map(text).collect();
+    let asked = if files.is_empty() {
+        ask(config, &Method::DELETE, "/candidate", Value::Null)
+    } else {
+        ask(config, &Method::PUT, "/candidate", serde_json::json!({ "files": files }))
+    };
+    asked.map_or_else(|exit| exit, |_| Exit::Yes)
+}

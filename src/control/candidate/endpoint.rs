@@ -1,0 +1,133 @@
+//! `/candidate` on the operators' listener: what a candidate is and has said, its files, sending one, taking it back, and
+//! whose requests it answers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde_json::{Map, Value, json};
+
+use super::Candidates;
+use crate::config::SourceFile;
+use crate::control::admin::{is_from_a_page, json_response, not_allowed, text};
+use crate::control::sources;
+use crate::telemetry::CandidateState;
+
+type Answer = Response<Full<Bytes>>;
+
+/// Answers a request for `/candidate` and what is below it.
+pub(in super::super) async fn answer(candidates: &Arc<Candidates>, parts: &Parts, body: Incoming) -> Answer {
+    let reading = matches!(parts.method, Method::GET | Method::HEAD);
+    if !reading && is_from_a_page(&parts.headers) {
+        return text(StatusCode::FORBIDDEN, "a web page may not change the candidate\n");
+    }
+    match (parts.uri.path(), parts.method.as_str()) {
+        ("/candidate", "GET" | "HEAD") => json_response(StatusCode::OK, &status(candidates)),
+        ("/candidate", "PUT") => match read(parts, body).await.and_then(|said| files(&said)) {
+            Ok(files) => {
+                candidates.send(Some(files)).await;
+                changed(candidates)
+            }
+            Err(refused) => refused,
+        },
+        ("/candidate", "DELETE") => {
+            candidates.send(None).await;
+            changed(candidates)
+        }
+        ("/candidate", _) => not_allowed("GET, HEAD, PUT, DELETE"),
+        ("/candidate/sources", "GET" | "HEAD") => json_response(StatusCode::OK, &texts(candidates)),
+        ("/candidate/sources", _) => not_allowed("GET, HEAD"),
+        _ => text(StatusCode::NOT_FOUND, "there is no such endpoint\n"),
+    }
+}
+
+/// What it is, and what it has said.
+fn status(candidates: &Candidates) -> Value {
+    let mut status = json!({ "schema": "gatewarden.candidate/1" });
+    if let (Value::Object(status), Value::Object(own)) = (&mut status, candidates.to_json()) {
+        status.extend(own);
+        let said = candidates.standing().map(|own| own.tally.to_json());
+        status.insert("decisions".to_owned(), said.unwrap_or(Value::Null));
+    }
+    status
+}
+
+/// Its own files with their texts.
+fn texts(candidates: &Candidates) -> Value {
+    let shown = candidates.shown();
+    let file = |file: &SourceFile| json!({ "path": *file.path, "text": file.text });
+    json!({
+        "schema": "gatewarden.candidate-sources/1",
+        "hash": shown.hash,
+        "files": shown.files.iter().map(file).collect::<Vec<_>>(),
+    })
+}
+
+fn changed(candidates: &Candidates) -> Answer {
+    let code = match candidates.shown().state {
+        CandidateState::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
+        CandidateState::None | CandidateState::Same | CandidateState::Judged => StatusCode::OK,
+    };
+    json_response(code, &status(candidates))
+}
+
+/// Reads a document. That its type is said keeps out what a page could send without being asked for permission.
+async fn read(parts: &Parts, body: Incoming) -> Result<Map<String, Value>, Answer> {
+    let said = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !said.is_some_and(|said| said.split(';').next() == Some("application/json")) {
+        return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send it as application/json\n"));
+    }
+    let bytes = Limited::new(body, SENT_MAX_BYTES).collect().await.map_err(|_| {
+        let message = format!("could not be read whole, or is longer than {} MiB\n", SENT_MAX_BYTES >> 20);
+        text(StatusCode::PAYLOAD_TOO_LARGE, message)
+    })?;
+    match serde_json::from_slice(&bytes.to_bytes()) {
+        Ok(Value::Object(said)) => Ok(said),
+        Ok(_) => Err(odd("is no object")),
+        Err(why) => Err(odd(&why.to_string())),
+    }
+}
+
+/// `{"files": {"calling.toml": "…"}}`: the files that stand for those of their names.
+fn files(said: &Map<String, Value>) -> Result<Vec<SourceFile>, Answer> {
+    only(said, "files")?;
+    let Some(Value::Object(files)) = said.get("files") else { return Err(odd("has no table `files`")) };
+    if files.is_empty() {
+        return Err(odd("names no file; DELETE takes a candidate back"));
+    }
+    if files.len() > sources::FILES_MAX {
+        return Err(odd("names too many files"));
+    }
+    let file = |(name, content): (&String, &Value)| {
+        let is_name = sources::is_rule_file(name) && !name.contains(['/', '\\']) && name.len() <= NAME_MAX;
+        let Some(content) = content.as_str().filter(|_| is_name) else {
+            return Err(odd(&format!("`{name}` is no name of a rule file with its text")));
+        };
+        if name.chars().any(char::is_control) {
+            return Err(odd("holds a name with a character that can't be seen"));
+        }
+        let path = format!("candidate/{name}").into();
+        Ok(SourceFile { kind: sources::kind_of(name), path, text: content.to_owned() })
+    };
+    files.iter().map(file).collect()
+}
+
+fn only(said: &Map<String, Value>, key: &str) -> Result<(), Answer> {
+    match said.keys().find(|own| *own != key) {
+        Some(other) => Err(odd(&format!("has `{other}`, which means nothing here"))),
+        None => Ok(()),
+    }
+}
+
+fn odd(why: &str) -> Answer {
+    text(StatusCode::BAD_REQUEST, format!("the document {why}\n"))
+}
+
+/// Longest document.
+const SENT_MAX_BYTES: usize = 16 << 20;
+/// Longest name of a file.
+const NAME_MAX: usize = 200;

@@ -1,0 +1,142 @@
+//! How a candidate becomes the live rules, or doesn't.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use super::{RULES, TENANTS, Trial, turned};
+use crate::support::Client;
+
+const VIEW: &str = "GET /desk/customers/7";
+
+#[test]
+fn it_becomes_what_is_live_under_traffic() {
+    let trial = Trial::start("", |_| {});
+    trial.try_out("desk.toml", &turned());
+    trial.try_out("tenants.toml", &format!("{TENANTS}[tenant.third]\nids = [\"3\"]\napps = [\"desk\"]\n"));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let (token, boss) = (trial.token("1", &["agent"]), trial.token("1", &["boss"]));
+            let mut client = Client::connect(trial.process.address("callers"));
+            let mut seen = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                assert_eq!(client.request(VIEW, &[&boss]).status, 200);
+                seen.push(client.request(VIEW, &[&token]).status);
+            }
+            seen
+        });
+        let (code, told) = trial.verb(&["promote"]);
+        assert_eq!(code, 0, "{told}");
+        assert!(
+            told.contains("desk.toml is the candidate's") && told.contains("applied: revision 2"),
+            "{told}"
+        );
+        done.store(true, Ordering::Relaxed);
+        let seen = asking.join().unwrap();
+        // Allowed until the moment, refused from then on.
+        assert!(seen.is_sorted() && seen.iter().all(|status| matches!(status, 200 | 403)), "{seen:?}");
+    });
+    assert_eq!(trial.asks(&["agent"], VIEW), 403);
+    assert_eq!(trial.rule(), turned());
+    assert_eq!(fs::read_dir(trial.files().path("rules-next")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(trial.files().path("rules")).unwrap().count(), 2, "nothing is left over");
+    assert_eq!(trial.candidate()["state"], "none");
+    assert_eq!(trial.verb(&["promote"]).0, 1, "there is none any more");
+}
+
+#[test]
+fn one_file_alone_can_be_promoted() {
+    let trial = Trial::start("", |_| {});
+    trial.try_out("desk.toml", &turned());
+    trial.try_out("tenants.toml", &TENANTS.replace("bodgit", "badger"));
+    assert_eq!(trial.verb(&["promote", "--file", "dusk.toml"]).0, 2);
+    let (code, told) = trial.verb(&["promote", "--file", "desk.toml"]);
+    assert_eq!(code, 0, "{told}");
+    assert_eq!(trial.rule(), turned());
+    let state = trial.candidate();
+    assert_eq!((&state["state"], state["files"].as_array().unwrap().len()), (&"judged".into(), 1));
+}
+
+#[test]
+fn what_does_not_compile_is_not_promoted() {
+    let trial = Trial::start("", |_| {});
+    trial.try_out("desk.toml", "app = 1\n");
+    let (code, told) = trial.verb(&["promote"]);
+    assert!(code == 3 && told.contains("nothing was promoted"), "{told}");
+    assert_eq!(trial.rule(), RULES);
+}
+
+#[test]
+fn what_was_sent_is_written_down() {
+    let trial = Trial::start("", |_| {});
+    let files = json!({ "desk.toml": turned(), "tenants.toml": TENANTS.replace("bodgit", "badger") });
+    assert_eq!(trial.sends("PUT /candidate", &json!({ "files": files })).status, 200);
+    let (code, told) = trial.verb(&["promote", "--file", "desk.toml"]);
+    assert_eq!(code, 0, "{told}");
+    assert_eq!((trial.rule(), trial.asks(&["agent"], VIEW)), (turned(), 403));
+    let state = trial.candidate();
+    assert_eq!((&state["from"], state["files"].as_array().unwrap().len()), (&"sent".into(), 1), "{state:#}");
+    assert_eq!(trial.verb(&["promote"]).0, 0);
+    assert_eq!(trial.candidate()["state"], "none");
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_told_and_stays() {
+    let trial = Trial::start("", |_| {});
+    trial.try_out("desk.toml", &turned());
+    let rules = trial.files().path("rules");
+    fs::set_permissions(&rules, fs::Permissions::from_mode(0o555)).unwrap();
+    let is_bound = fs::write(rules.join("probe"), "").is_err();
+    let (code, told) = trial.verb(&["promote"]);
+    fs::set_permissions(&rules, fs::Permissions::from_mode(0o755)).unwrap();
+    // Nothing is read-only to root.
+    if is_bound {
+        assert!(code == 4 && told.contains("can't be changed, and nothing was"), "{told}");
+        assert_eq!(trial.rule(), RULES);
+    }
+}
+
+#[test]
+fn a_discarded_one_is_read_no_more_and_not_lost() {
+    let trial = Trial::start("", |_| {});
+    assert_eq!(trial.verb(&["discard"]).0, 1);
+    trial.try_out("desk.toml", &turned());
+    let (code, told) = trial.verb(&["discard"]);
+    assert!(code == 0 && told.contains("desk.toml.discarded"), "{told}");
+    assert_eq!(trial.candidate()["state"], "none");
+    let kept = trial.files().path("rules-next/desk.toml.discarded");
+    assert_eq!(fs::read_to_string(kept).unwrap(), turned());
+    assert_eq!(trial.sends("PUT /candidate", &json!({ "files": { "desk.toml": turned() } })).status, 200);
+    let (code, told) = trial.verb(&["discard"]);
+    assert!(code == 0 && told.contains("discarded"), "{told}");
+    assert_eq!((trial.candidate()["state"].clone(), trial.rule()), ("none".into(), RULES.to_owned()));
+}
+
+#[test]
+fn the_verb_shows_what_would_change() {
+    let trial = Trial::start("", |_| {});
+    assert_eq!(trial.verb(&["candidate"]), (1, "there is no candidate\n".to_owned()));
+    trial.try_out("desk.toml", &turned());
+    let (code, told) = trial.verb(&["candidate"]);
+    assert!(code == 0 && told.contains("no decision was compared yet"), "{told}");
+    trial.asks(&["agent"], VIEW);
+    trial.asks(&["agent"], "PUT /desk/customers/7");
+    trial.cell("allow", "deny", 1);
+    trial.cell("deny", "allow", 1);
+    let (code, told) = trial.verb(&["candidate"]);
+    assert_eq!(code, 0);
+    for part in [
+        "2 requests would change",
+        "allow -> deny  desk GET /desk/customers/{id}  as agent",
+        "deny -> allow  desk PUT /desk/customers/{id}  as agent",
+        "it answers nobody",
+    ] {
+        assert!(told.contains(part), "{part} not in\n{told}");
+    }
+    let (code, told) = trial.verb(&["candidate", "--format", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, &told["schema"]), (0, &"gatewarden.candidate/1".into()));
+}
