@@ -46,6 +46,7 @@
 //! | [`analysis`] | what a snapshot means: guards, matrix, nearest roles, the trace of a ruling |
 //! | [`outcome`] | what happened to one request, written once |
 //! | [`record`] | one decision as a line of the log, and a line as a request that can be decided again |
+//! | [`hindsight`] | what the rules of now say of recorded decisions: replayed, explained, and what they suggest |
 //! | [`config`] | text → snapshot, with every mistake reported at its place |
 //!
 //! Effects: [`upstream`] (connections to the applications), [`ledger`] (what is remembered across requests: who has a seat, who came how often),
@@ -114,6 +115,7 @@ pub mod authorize;
 pub mod analysis;
 pub mod outcome;
 pub mod record;
+pub mod hindsight;
 pub mod config;
 pub mod upstream;
 pub mod ledger;

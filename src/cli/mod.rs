@@ -9,7 +9,9 @@ pub mod explain;
 mod grid;
 mod hypothesis;
 mod load;
+mod logs;
 pub mod matrix;
+pub mod replay;
 pub mod report;
 pub mod routes;
 #[allow(dead_code, unused_imports, reason = "read by the verbs that compare, which come next")]
@@ -69,6 +71,7 @@ enum Verb {
     Discard(candidate::DiscardArgs),
     Explain(explain::Args),
     Who(who::Args),
+    Replay(replay::Args),
     Matrix(matrix::Args),
     Routes(routes::Args),
     Completions(completions::Args),
@@ -106,6 +109,7 @@ pub fn run() -> Exit {
         Verb::Promote(args) => candidate::promote(&args),
         Verb::Discard(args) => candidate::discard(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Replay(args) => replay::run(&args),
         Verb::Who(args) => who::run(&args),
         Verb::Matrix(args) => matrix::run(&args),
         Verb::Report(ReportVerb::Seats(args)) => report::seats(&args),

@@ -125,7 +125,7 @@ impl Record {
             effect,
             reason: reason.to_owned(),
             rule: text(&evidence.rule),
-            obligations: obligations(own, evidence),
+            obligations: obligations(own.and_then(|own| own.edits.as_ref()), evidence),
             status: outcome.status,
             upstream: text(&outcome.upstream_name),
             bytes: outcome.bytes_sent,
@@ -152,7 +152,8 @@ impl Record {
         record
     }
 
-    fn judged(&mut self, app: &App, operation: &Operation, judged: &Judged) {
+    /// Notes whose roles were judged, and what was granted or stood against it.
+    pub fn judged(&mut self, app: &App, operation: &Operation, judged: &Judged) {
         let named = |role: usize| app.roles.get(role).map(|own| own.name.to_string());
         let held = judged.roles.iter().filter(|role| Some(*role) != app.anyone);
         self.roles = held.filter_map(named).collect();
@@ -226,11 +227,12 @@ fn moment(captured: &Captured, judged: Option<&Judged>) -> jiff::Timestamp {
     }
 }
 
-/// What the allow carried along, without the values of facts.
-fn obligations(own: Option<&Asked>, evidence: &Evidence) -> Vec<String> {
+/// What an allow carries along, without the values of facts.
+#[must_use]
+pub fn obligations(edits: Option<&Arc<Edits>>, evidence: &Evidence) -> Vec<String> {
     let mut all: Vec<_> =
         evidence.narrowed.iter().map(|(key, _)| format!("the list is filtered by {key}")).collect();
-    if let Some(edits) = own.and_then(|own| own.edits.as_ref()) {
+    if let Some(edits) = edits {
         all.extend(edits.masks.iter().map(|own| format!("{own} is hidden in the answer")));
         all.extend(edits.filters.iter().map(|own| format!("{} is filtered in the answer", own.items)));
     }

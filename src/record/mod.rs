@@ -13,7 +13,7 @@ mod posed;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::captured::{Asked, Captured};
+pub use self::captured::{Asked, Captured, obligations};
 pub use self::lines::{LINE_MAX_BYTES, Lines, Unread, Why, lines, parse};
 pub use self::posed::Unreplayable;
 

@@ -11,7 +11,7 @@ use crate::analysis::posed::{Answered, Caller, Posed, PosedEvent, put};
 use crate::authorize::Evidence;
 use crate::fact::{Fact, Source, Type};
 use crate::policy::lookup::{LookedUp, NoAnswer};
-use crate::policy::{App, Operand, Operation, TenantRule};
+use crate::policy::{App, Operand, Operation, PermissionId, TenantRule};
 use crate::request::{CanonicalPath, Host, Timestamp};
 use crate::route::{Match, Segment, Template, Verb};
 use crate::seat::{Seated, Which};
@@ -317,15 +317,20 @@ impl Record {
         }
         conditions
             .extend(required.iter().filter_map(|own| app.requirements.get(*own)).map(|own| own.condition));
+        // What is shown of the answer rests on permissions, too.
+        let carried = &operation.obligations;
+        let shown = carried.masks.iter().flat_map(|own| own.unless.iter().copied());
+        let permissions: Vec<PermissionId> = operation.permissions().chain(shown).collect();
         for row in roles.filter_map(|role| app.roles.get(role)) {
-            for permission in operation.permissions() {
-                let grants = row.grants_of(permission);
+            for permission in &permissions {
+                let grants = row.grants_of(*permission);
                 // What is held under no condition reads nothing.
                 if !grants.iter().any(|own| own.conditions.is_empty()) {
                     conditions.extend(grants.iter().flat_map(|own| own.conditions.iter()));
                 }
             }
         }
+        conditions.extend(carried.filters.iter().map(|own| own.keep));
         for condition in conditions.iter().filter_map(|own| app.conditions.get(*own)) {
             condition.condition.leaves(&app.conditions, &mut |leaf| {
                 read.push(leaf.fact);

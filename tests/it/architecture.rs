@@ -171,7 +171,7 @@ fn what_few_may_call_few_do_call() {
         ("suppose(", &["analysis", "authorize", "cli"]),
         ("VerifiedToken::hypothetical(", &["analysis", "token", "cli"]),
         ("suppose_knowing(", &["analysis", "authorize"]),
-        ("posed::", &["analysis", "cli", "control", "record", "shadow"]),
+        ("posed::", &["analysis", "cli", "control", "hindsight", "record", "shadow"]),
         ("DevTokens::Accepted", &["token", "config", "proxy"]),
         ("Trust::Development", &["config", "cli"]),
     ] {

@@ -30,6 +30,7 @@ mod policy;
 mod process;
 mod readme;
 mod reload;
+mod replay;
 mod restart;
 mod run_cli;
 mod seats;
