@@ -4,7 +4,9 @@
 pub mod beside;
 pub mod carried;
 pub mod closest;
+pub mod feasible;
 pub mod guard;
+pub mod lint;
 pub mod matrix;
 pub mod nearest;
 pub mod posed;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Exit;
 use super::hypothesis::now;
-use crate::config::diagnostic::Style;
+use crate::config::diagnostic::{RENDERED_MAX, Style};
 use crate::config::{Carried, Diagnostics, SourceFile, Sources, compile};
 use crate::control::sources;
 use crate::snapshot::Snapshot;
@@ -48,10 +48,19 @@ pub(super) fn read(config: &Path) -> Result<Sources, Exit> {
 
 /// Prints diagnostics to standard error.
 pub(super) fn report(diagnostics: &Diagnostics, files: &[SourceFile]) {
+    tell(diagnostics.render(files, style()).trim_end());
+}
+
+/// Prints diagnostics to standard error: as many as one reads, or every one.
+pub(super) fn report_all(diagnostics: &Diagnostics, files: &[SourceFile], all: bool) {
+    let most = if all { usize::MAX } else { RENDERED_MAX };
+    tell(diagnostics.render_some(files, style(), most).trim_end());
+}
+
+fn style() -> Style {
     let colour =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let style = if colour { Style::Colour } else { Style::Plain };
-    tell(diagnostics.render(files, style).trim_end());
+    if colour { Style::Colour } else { Style::Plain }
 }
 
 /// Prints a line to standard error.

@@ -3,6 +3,8 @@
 //! One renderer serves the command line, the log and the admin endpoint. Codes are stable and never reused:
 //! `GW0` syntax, `GW1` shape, `GW2` names, `GW3` contradictions, `GW4` what would be unsafe, `GW9` environment.
 
+pub mod code;
+
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
 
@@ -22,95 +24,6 @@ pub struct Span {
 /// A stable code; the constants are all there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Code(pub &'static str);
-
-/// The codes.
-pub mod code {
-    use super::Code;
-    /// The file isn't TOML.
-    pub const SYNTAX: Code = Code("GW0001");
-    /// A key that means nothing here.
-    pub const UNKNOWN_KEY: Code = Code("GW1001");
-    /// A value of another type than expected.
-    pub const WRONG_TYPE: Code = Code("GW1002");
-    /// A key that must be there isn't.
-    pub const MISSING: Code = Code("GW1003");
-    /// A value of the right type that makes no sense.
-    pub const BAD_VALUE: Code = Code("GW1004");
-    /// A table in the wrong place: a cut-off file could grant more than the whole one.
-    pub const ORDER: Code = Code("GW1005");
-    /// Part of the grammar that this version doesn't enforce, so it refuses to load it.
-    pub const NOT_SUPPORTED: Code = Code("GW1006");
-    /// A condition's text that can't be read.
-    pub const CONDITION: Code = Code("GW1007");
-    /// A route that can't be read.
-    pub const ROUTE: Code = Code("GW1008");
-    /// A look-up that can't be asked.
-    pub const LOOK_UP: Code = Code("GW1009");
-    /// A socket that can't be opened, or an event that can't be sent on it.
-    pub const SOCKET: Code = Code("GW1010");
-    /// A rate that can't be read.
-    pub const RATE: Code = Code("GW1011");
-    /// An origin, or another word about pages of other origins, that can't be meant so.
-    pub const CORS: Code = Code("GW1012");
-    /// A condition that isn't declared.
-    pub const UNKNOWN_CONDITION: Code = Code("GW2001");
-    /// A resource that isn't declared.
-    pub const UNKNOWN_RESOURCE: Code = Code("GW2002");
-    /// A fact that isn't declared.
-    pub const UNKNOWN_FACT: Code = Code("GW2003");
-    /// A scope that the resource doesn't have.
-    pub const UNKNOWN_SCOPE: Code = Code("GW2004");
-    /// A role that isn't declared.
-    pub const UNKNOWN_ROLE: Code = Code("GW2005");
-    /// A tenant or organisation that isn't declared.
-    pub const UNKNOWN_TENANT: Code = Code("GW2006");
-    /// An issuer that `gateway.toml` doesn't have.
-    pub const UNKNOWN_ISSUER: Code = Code("GW2007");
-    /// An app that no rule file is for.
-    pub const UNKNOWN_APP: Code = Code("GW2008");
-    /// An operation that no resource names.
-    pub const UNKNOWN_OPERATION: Code = Code("GW2009");
-    /// The same thing declared twice.
-    pub const DUPLICATE: Code = Code("GW3001");
-    /// Two apps claim the same paths.
-    pub const OVERLAP: Code = Code("GW3002");
-    /// One template under two parameter names.
-    pub const PARAMETER_NAMES: Code = Code("GW3003");
-    /// No upstream serves the route.
-    pub const NO_UPSTREAM: Code = Code("GW3004");
-    /// A matrix row and its routes don't fit each other.
-    pub const MATRIX: Code = Code("GW3005");
-    /// A reading that nothing in the file bears out.
-    pub const STALE_READING: Code = Code("GW3006");
-    /// Types that can't be compared.
-    pub const TYPES: Code = Code("GW3007");
-    /// An obligation that can't be carried out as it is written.
-    pub const OBLIGATION: Code = Code("GW3008");
-    /// An operation that a rule refuses to everyone, or a rule that reaches nothing.
-    pub const UNREACHABLE: Code = Code("GW3009");
-    /// Routes that two apps claim and are judged under each.
-    pub const SHARED_ROUTES: Code = Code("GW3010");
-    /// A tenant that the caller names, without a requirement that proves it.
-    pub const UNPROVEN_TENANT: Code = Code("GW4001");
-    /// A role without `only` where the acting tenant can be another's.
-    pub const UNLIMITED_ROLE: Code = Code("GW4002");
-    /// A `[never]` row that the rules break.
-    pub const NEVER: Code = Code("GW4003");
-    /// An `[expect]` row that the rules don't meet.
-    pub const EXPECT: Code = Code("GW4004");
-    /// One role string means two roles.
-    pub const SHARED_CLAIM: Code = Code("GW4005");
-    /// A fact that only the client vouches for is used in an unsafe way.
-    pub const CLIENT_STATED: Code = Code("GW4006");
-    /// Keys are fetched where others could replace them.
-    pub const PLAIN_KEYS: Code = Code("GW4007");
-    /// What the isolation of tenants reaches, and what it doesn't.
-    pub const ISOLATION: Code = Code("GW4008");
-    /// A grant that ends soon, or has ended.
-    pub const GRANT_ENDS: Code = Code("GW4009");
-    /// A file or directory that can't be read.
-    pub const UNREADABLE: Code = Code("GW9001");
-}
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -340,7 +253,7 @@ pub enum Style {
 pub struct Diagnostics(Vec<Diagnostic>);
 
 /// Most diagnostics that are rendered; the rest are counted.
-const RENDERED_MAX: usize = 20;
+pub const RENDERED_MAX: usize = 20;
 
 impl Diagnostics {
     /// Adds one.
@@ -391,18 +304,24 @@ impl Diagnostics {
     /// All of them for a person, up to twenty, then a count.
     #[must_use]
     pub fn render(&self, files: &[SourceFile], style: Style) -> String {
+        self.render_some(files, style, RENDERED_MAX)
+    }
+
+    /// The first of them for a person, then a count of the others.
+    #[must_use]
+    pub fn render_some(&self, files: &[SourceFile], style: Style, most: usize) -> String {
         let renderer = match style {
             Style::Colour => Renderer::styled(),
             Style::Plain => Renderer::plain(),
         }
         .decor_style(DecorStyle::Ascii);
         let mut out = String::new();
-        for diagnostic in self.0.iter().take(RENDERED_MAX) {
+        for diagnostic in self.0.iter().take(most) {
             out.push_str(&diagnostic.render(files, &renderer));
             out.push_str("\n\n");
         }
-        if self.0.len() > RENDERED_MAX {
-            out.push_str(&format!("and {} more\n\n", self.0.len() - RENDERED_MAX));
+        if self.0.len() > most {
+            out.push_str(&format!("and {} more\n\n", self.0.len() - most));
         }
         out
     }

@@ -2,9 +2,11 @@
 //! and only what compiled whole is ever used. Reading files, watching them and publishing the result are
 //! `control`'s work.
 
+pub mod codes;
 mod compile;
 pub mod diagnostic;
 mod lines;
+pub mod lint;
 mod rules;
 mod tenants;
 pub mod gateway;

@@ -6,12 +6,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::provision;
 use crate::config::diagnostic::code;
 use crate::config::{Diagnostic, Diagnostics, FileKind, Sources, gateway};
 use crate::plumbing::{Credential, CredentialSource, GatewayConfig, SECRET_MAX_BYTES, examine};
 
 /// Reads every credential of a set that is about to be live.
-pub fn read_all(config: &GatewayConfig) -> Result<(), Diagnostics> {
+pub fn read_all(config: &GatewayConfig, sources: &Sources) -> Result<(), Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     for (upstream, credential) in credentials(config) {
         let read = read(credential.source());
@@ -19,7 +20,11 @@ pub fn read_all(config: &GatewayConfig) -> Result<(), Diagnostics> {
         if let Err(why) = held {
             let place = place(credential.source());
             let message = format!("the credential of upstream `{upstream}` can't be used: {place}: {why}");
-            diagnostics.push(Diagnostic::error(code::UNREADABLE, message));
+            let diagnostic = Diagnostic::error(code::UNREADABLE, &message);
+            diagnostics.push(match provision::place(sources, upstream, "credential", &message) {
+                Some(span) => diagnostic.at(span, ""),
+                None => diagnostic,
+            });
         }
     }
     if diagnostics.errors() == 0 { Ok(()) } else { Err(diagnostics) }
@@ -107,14 +112,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sources = sources(directory.path());
         let config = config(&sources);
-        let why = read_all(&config).unwrap_err().first_line(&[]);
+        let why = read_all(&config, &sources).unwrap_err().first_line(&[]);
         assert!(why.contains("upstream `desk`") && why.contains("secrets/desk`: No such file"), "{why}");
         assert_eq!(unreadable(&sources), " -desk");
 
         let secret = directory.path().join("secrets/desk");
         fs::create_dir(directory.path().join("secrets")).unwrap();
         fs::write(&secret, "first\n").unwrap();
-        read_all(&config).unwrap();
+        read_all(&config, &sources).unwrap();
         let shown = || config.upstreams[0].credential.as_ref().unwrap().header().unwrap();
         assert_eq!(shown(), "Bearer first");
         assert_eq!(unreadable(&sources), "");
@@ -139,7 +144,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("secrets")).unwrap();
         fs::write(directory.path().join("secrets/desk"), "hunter2 hunter3").unwrap();
-        let why = read_all(&config(&sources(directory.path()))).unwrap_err().first_line(&[]);
+        let sources = sources(directory.path());
+        let why = read_all(&config(&sources), &sources).unwrap_err().first_line(&[]);
         assert!(why.contains("character") && !why.contains("hunter"), "{why}");
     }
 }

@@ -9,6 +9,7 @@ pub mod health;
 pub mod keys;
 pub mod mounts;
 pub mod promotion;
+pub mod provision;
 pub mod reload;
 pub mod sources;
 pub mod status;

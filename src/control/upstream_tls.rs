@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::provision;
 use crate::config::diagnostic::code;
 use crate::config::{Diagnostic, Diagnostics, FileKind, Sources, gateway};
 use crate::plumbing::{GatewayConfig, Trusted, UpstreamTls};
@@ -21,14 +22,18 @@ use crate::upstream::machine_roots;
 const FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// Reads the files of a set that is about to be live.
-pub fn read_all(config: &GatewayConfig) -> Result<(), Diagnostics> {
+pub fn read_all(config: &GatewayConfig, sources: &Sources) -> Result<(), Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     for (upstream, tls) in with_tls(config) {
         match made(tls) {
             Ok(trusted) => tls.hold(trusted),
             Err(why) => {
                 let message = format!("TLS to upstream `{upstream}` can't be set up: {why}");
-                diagnostics.push(Diagnostic::error(code::UNREADABLE, message));
+                let diagnostic = Diagnostic::error(code::UNREADABLE, &message);
+                diagnostics.push(match provision::place(sources, upstream, "tls", &message) {
+                    Some(span) => diagnostic.at(span, ""),
+                    None => diagnostic,
+                });
             }
         }
     }
@@ -165,13 +170,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let sources = sources(directory.path(), "{ ca = \"ca.pem\" }");
         let config = config(&sources);
-        let why = read_all(&config).unwrap_err().first_line(&[]);
+        let why = read_all(&config, &sources).unwrap_err().first_line(&[]);
         assert!(why.contains("upstream `desk`") && why.contains("ca.pem`: No such file"), "{why}");
         assert!(unreadable(&sources).contains("desk"));
 
         let file = directory.path().join("ca.pem");
         fs::write(&file, authority().0).unwrap();
-        read_all(&config).unwrap();
+        read_all(&config, &sources).unwrap();
         let first = config.upstreams[0].tls.as_ref().unwrap().digest();
         assert_ne!(first, [0; 32]);
         assert_eq!(unreadable(&sources), "");
@@ -193,9 +198,9 @@ mod tests {
         let ((certificate, key), (_, other)) = (authority(), authority());
         fs::write(directory.path().join("own.pem"), certificate).unwrap();
         fs::write(directory.path().join("own.key"), other).unwrap();
-        let why = read_all(&config(&sources)).unwrap_err().first_line(&[]);
+        let why = read_all(&config(&sources), &sources).unwrap_err().first_line(&[]);
         assert!(why.contains("own.key"), "{why}");
         fs::write(directory.path().join("own.key"), key).unwrap();
-        read_all(&config(&sources)).unwrap();
+        read_all(&config(&sources), &sources).unwrap();
     }
 }

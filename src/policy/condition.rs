@@ -192,7 +192,7 @@ fn is_over_empty(operator: Operator, right: Option<&Value<'_>>) -> bool {
 }
 
 /// What a comparison says of two values, either of which may be unknown.
-pub(super) fn compare(operator: Operator, left: Option<&Value<'_>>, right: Option<&Value<'_>>) -> Truth {
+pub(crate) fn compare(operator: Operator, left: Option<&Value<'_>>, right: Option<&Value<'_>>) -> Truth {
     let is_empty = operator == Operator::Meets && left.is_some_and(Value::is_empty_set);
     if is_empty || is_over_empty(operator, right) {
         return Truth::Fails;

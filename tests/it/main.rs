@@ -12,6 +12,7 @@ mod alerts;
 mod architecture;
 mod attacks;
 mod candidate;
+mod check;
 mod cli;
 mod clock;
 mod cors;

@@ -11,6 +11,7 @@ use super::Exit;
 use super::hypothesis::{Hypothesis, Stated, Unposed};
 use super::load::{Files, print, tell};
 use super::rulesets::RuleSet;
+use crate::config::codes;
 use crate::snapshot::Snapshot;
 
 /// Why a request would be answered as it is.
@@ -26,10 +27,10 @@ pub struct Args {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
-    /// The method; EMIT for an event of a socket
+    /// The method; EMIT for an event of a socket; or, alone, the code of a mistake such as GW2002
     method: String,
     /// The path from the root, with its query if there is one; the event for EMIT
-    path: String,
+    path: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -40,6 +41,9 @@ enum Format {
 
 /// Explains; exit 0 for what is allowed, 1 for what is not.
 pub fn run(args: &Args) -> Exit {
+    if args.path.is_none() && codes::is_code(&args.method) {
+        return code(&args.method);
+    }
     match explain(args) {
         Ok(exit) => exit,
         Err(unposed) => {
@@ -47,6 +51,22 @@ pub fn run(args: &Args) -> Exit {
                 tell(&format!("error: {}", unposed.why));
             }
             unposed.exit
+        }
+    }
+}
+
+/// Prints what there is to say about the code of a mistake.
+fn code(code: &str) -> Exit {
+    match codes::page(code) {
+        Some(page) => {
+            print(page.plain().trim_end());
+            Exit::Yes
+        }
+        None => {
+            tell(&format!(
+                "error: there is no code `{code}`; `gatewarden check` prints those that it speaks of"
+            ));
+            Exit::Usage
         }
     }
 }
@@ -78,7 +98,11 @@ fn explain(args: &Args) -> Result<Exit, Unposed> {
 }
 
 fn hypothetical(args: &Args, snapshot: &Arc<Snapshot>) -> Result<Answer, Unposed> {
-    let hypothesis = Hypothesis::of(snapshot, &args.stated, &args.method, &args.path)?;
+    let Some(path) = &args.path else {
+        let why = format!("`{}` is no code of a mistake; a request is a method and a path", args.method);
+        return Err(Unposed { why, exit: Exit::Usage });
+    };
+    let hypothesis = Hypothesis::of(snapshot, &args.stated, &args.method, path)?;
     let assumed = hypothesis.assumed.clone();
     let answer = hypothesis.decide(snapshot, |view, ruling| {
         Answer::of(snapshot, &hypothesis.posed, Some(&args.stated), view, ruling)

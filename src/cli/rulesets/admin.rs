@@ -28,7 +28,7 @@ pub(in crate::cli) fn admin(
 }
 
 /// Asks, and says in a sentence what stands in the way.
-pub(super) fn ask(
+pub(in crate::cli) fn ask(
     config: &Path,
     method: &Method,
     path: &str,

@@ -7,7 +7,7 @@ mod git;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(super) use self::admin::admin;
+pub(super) use self::admin::{admin, ask};
 use super::Exit;
 use super::hypothesis::now;
 use super::load::{report, tell};

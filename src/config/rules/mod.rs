@@ -42,6 +42,7 @@ use crate::tenant::Directory;
 use crate::token::IssuerKind;
 
 pub(super) use link::{link, settings};
+pub(super) use until::split as until;
 
 /// What a rule file may refer to outside itself.
 #[derive(Clone, Copy, Debug)]
@@ -316,7 +317,7 @@ impl Draft<'_> {
 }
 
 /// A route below a base; `/` under a base is the base itself.
-fn join(base: &str, path: &str) -> String {
+pub(super) fn join(base: &str, path: &str) -> String {
     match (base, path) {
         ("", path) => path.to_owned(),
         (base, "/") => base.to_owned(),

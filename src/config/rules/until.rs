@@ -12,7 +12,7 @@ use crate::policy::{Condition, Leaf, Named, Operand, Operator};
 const TOLD_DAYS: i32 = 30;
 
 /// What stands before `until`, and the day after it, if there is one.
-pub(super) fn split(value: &str) -> (&str, Option<&str>) {
+pub(in super::super) fn split(value: &str) -> (&str, Option<&str>) {
     let tail = value.strip_suffix(" until").map(|before| (before, ""));
     match tail.or_else(|| value.rsplit_once(" until ")) {
         Some((before, day)) => (before.trim_end(), Some(day.trim())),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::keys::Keyring;
-use super::super::{certificates, credentials, upstream_tls};
+use super::super::provision;
 use crate::config::diagnostic::code;
 use crate::config::{Carried, Compiled, Diagnostic, Diagnostics, FileKind, Sources, Span, Trust, compile};
 use crate::snapshot::Snapshot;
@@ -31,9 +31,7 @@ impl Needs {
         let trust = (self.trust)();
         let configured = matches!(trust, Trust::Configured);
         let compiled = compile(sources, Carried { previous, trust, now: Some(super::now()) })?;
-        credentials::read_all(&compiled.snapshot.gateway)?;
-        upstream_tls::read_all(&compiled.snapshot.gateway)?;
-        certificates::read_all(sources, &compiled.snapshot.gateway, super::now())?;
+        provision::read_all(sources, &compiled.snapshot.gateway, super::now())?;
         if configured {
             self.keyring.tend_all(&compiled.snapshot);
         }

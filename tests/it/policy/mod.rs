@@ -1,7 +1,9 @@
 //! The rules as they are shipped: what they decide, and what is told of mistakes in them. Everything here goes through
 //! the same `authorize` as a request; no socket is opened.
 
+mod codes;
 mod edges;
+mod lints;
 mod mistakes;
 mod prefixes;
 mod properties;

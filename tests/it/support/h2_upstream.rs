@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use bytes::Bytes;
+use gatewarden::config::Sources;
 use gatewarden::plumbing::{Protocol, UpstreamTls};
 use gatewarden::snapshot::Snapshot;
 use h2::RecvStream;
@@ -130,7 +131,7 @@ pub(crate) fn speaking(protocol: Protocol, tls: Option<UpstreamTls>) -> impl FnO
             upstream.protocol = protocol;
             upstream.tls.clone_from(&tls);
         }
-        gatewarden::control::upstream_tls::read_all(&snapshot.gateway).unwrap();
+        gatewarden::control::upstream_tls::read_all(&snapshot.gateway, &Sources::default()).unwrap();
     }
 }
 
