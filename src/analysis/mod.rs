@@ -4,6 +4,8 @@
 pub mod beside;
 pub mod carried;
 pub mod closest;
+pub mod coverage;
+pub mod example;
 pub mod feasible;
 pub mod guard;
 pub mod lint;

@@ -200,7 +200,7 @@ impl Hypothesis {
     }
 
     /// Names the tenant where the app looks for it, and makes the caller one of its own unless that was stated.
-    fn at_home(&mut self, snapshot: &Snapshot, app: &App, tenant: &str) -> Result<(), String> {
+    pub(super) fn at_home(&mut self, snapshot: &Snapshot, app: &App, tenant: &str) -> Result<(), String> {
         let by_id =
             snapshot.directory.tenants().iter().find(|own| own.ids().iter().any(|id| **id == *tenant));
         let names = snapshot.directory.tenants().iter().map(|own| &*own.name);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::table::{Origin, Row, TableFile};
+use super::table::{Document, Origin, Row};
 use crate::config::diagnostic::code;
 use crate::config::{Diagnostic, Diagnostics, Span};
 
@@ -19,7 +19,7 @@ pub(super) struct Account {
 }
 
 /// Counts, and reports what is skipped.
-pub(super) fn account(file: &TableFile, diagnostics: &mut Diagnostics) -> Account {
+pub(super) fn account(file: &Document, diagnostics: &mut Diagnostics) -> Account {
     let mut cells = BTreeSet::new();
     let mut sentences = BTreeSet::new();
     for row in &file.rows {
@@ -39,14 +39,14 @@ pub(super) fn account(file: &TableFile, diagnostics: &mut Diagnostics) -> Accoun
 }
 
 fn empty(row: &Row, diagnostics: &mut Diagnostics) {
-    if row.asked.is_empty() && row.absent.is_empty() {
+    if row.cases.is_empty() {
         let message = format!("`{}` is held against nothing", row.says);
         let wanted = "needs `allow`, `deny`, `missing` or `absent`";
         diagnostics.push(Diagnostic::error(code::MISSING, message).at(row.span, wanted));
     }
 }
 
-fn grids(file: &TableFile, cells: &BTreeSet<(&str, &str)>, diagnostics: &mut Diagnostics) {
+fn grids(file: &Document, cells: &BTreeSet<(&str, &str)>, diagnostics: &mut Diagnostics) {
     let mut declared = BTreeSet::new();
     for grid in &file.grids {
         let crossing = grid.rows.iter().flat_map(|row| grid.columns.iter().map(move |column| (row, column)));
@@ -69,7 +69,7 @@ fn grids(file: &TableFile, cells: &BTreeSet<(&str, &str)>, diagnostics: &mut Dia
     }
 }
 
-fn lines(file: &TableFile, diagnostics: &mut Diagnostics) {
+fn lines(file: &Document, diagnostics: &mut Diagnostics) {
     let Some((range, span)) = &file.lines else { return };
     let held: BTreeSet<u32> = file.rows.iter().flat_map(|row| row.lines.iter().copied()).collect();
     let silent: BTreeSet<u32> = file.silent.iter().copied().collect();

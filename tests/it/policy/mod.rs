@@ -5,6 +5,7 @@ mod codes;
 mod edges;
 mod lints;
 mod mistakes;
+mod people;
 mod prefixes;
 mod properties;
 mod reference;
