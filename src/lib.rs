@@ -50,7 +50,8 @@
 //! | [`config`] | text → snapshot, with every mistake reported at its place |
 //!
 //! Effects: [`upstream`] (connections to the applications), [`ledger`] (what is remembered across requests: who has a seat, who came how often),
-//! [`telemetry`] (metrics, log), [`lookup`] (what is asked of an application itself), [`shadow`] (candidate rules, judged beside the live ones).
+//! [`telemetry`] (metrics, log), [`audit`] (the decision log and where it is written), [`lookup`] (what is asked of an application itself),
+//! [`shadow`] (candidate rules, judged beside the live ones).
 //!
 //! Planes: [`proxy`] carries requests; [`control`] changes what they meet (reload, keys, operators' endpoints); [`cli`] holds
 //! the verbs, one file each, and `dev` with its demo applications.
@@ -120,6 +121,7 @@ pub mod config;
 pub mod upstream;
 pub mod ledger;
 pub mod telemetry;
+pub mod audit;
 pub mod lookup;
 pub mod shadow;
 pub mod proxy;

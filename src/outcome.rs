@@ -51,6 +51,26 @@ pub struct Outcome {
     pub revision: u64,
 }
 
+impl Outcome {
+    /// Of a request of which nothing is known yet, by this id.
+    #[must_use]
+    pub fn of(request_id: HeaderValue, status: u16) -> Self {
+        Self {
+            request_id,
+            method: None,
+            status,
+            ending: Ending::ClientLeft,
+            evidence: Evidence::default(),
+            total: Duration::ZERO,
+            deciding: Duration::ZERO,
+            upstream: None,
+            upstream_name: None,
+            bytes_sent: 0,
+            revision: 0,
+        }
+    }
+}
+
 /// What stands for the method in the outcome of a socket's event.
 pub const EVENT_METHOD: &str = "EMIT";
 

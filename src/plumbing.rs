@@ -5,6 +5,7 @@
 
 mod candidate;
 mod credential;
+mod decisions;
 mod limits;
 mod listen;
 mod tls;
@@ -22,6 +23,7 @@ use crate::token::IssuerKind;
 
 pub use candidate::{CANDIDATE_DIRECTORY, CandidateConfig};
 pub use credential::{Credential, CredentialSource, NoSecret, SECRET_MAX_BYTES, examine};
+pub use decisions::{Chain, DecisionsConfig, Mask, Rotate, Sink, Subject, Written};
 pub use limits::Limits;
 pub use listen::{LISTEN_ADDRESS, ListenConfig};
 pub use tls::{CertificateFiles, ClientTrust, Presence, Presented, TlsConfig};
@@ -58,6 +60,8 @@ pub struct GatewayConfig {
     pub log: LogFormat,
     /// `[ledger] file`: where who has a seat is kept over a restart; `None` keeps it in memory only.
     pub ledger: Option<PathBuf>,
+    /// `[decisions]`.
+    pub decisions: DecisionsConfig,
 }
 
 /// Who signs tokens.

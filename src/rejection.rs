@@ -63,6 +63,8 @@ pub enum Rejection {
     ClientTooSlow,
     /// The client went away before its request was whole; whether anyone reads this answer isn't known.
     ClientLeft,
+    /// It must be on record, and can't be just now.
+    AuditUnavailable,
     /// A question of the gateway's own came back to it.
     Loop,
     /// The gateway is draining.
@@ -138,6 +140,7 @@ impl Rejection {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Token(TokenError::KeysUnavailable)
             | Self::Unanswered
+            | Self::AuditUnavailable
             | Self::Draining
             | Self::Overloaded
             | Self::UpstreamOverloaded
@@ -170,6 +173,7 @@ impl Rejection {
             Self::Tenant(_) | Self::Denied => "not-permitted",
             Self::StepUp(_) => "step-up-required",
             Self::Unanswered => "decision-unavailable",
+            Self::AuditUnavailable => "audit-unavailable",
             Self::UnsupportedBody => "unsupported-body",
             Self::FieldNotPermitted => "field-not-permitted",
             Self::NoSeat => "no-licence-seat",
@@ -225,6 +229,9 @@ impl Rejection {
             Self::Tenant(_) | Self::Denied => "the caller may not do this".into(),
             Self::StepUp(_) => "a stronger log-in is needed for this".into(),
             Self::Unanswered => "what the decision needs can't be asked just now; try again".into(),
+            Self::AuditUnavailable => {
+                "what is done here must be written down, and can't be just now; try again".into()
+            }
             Self::UnsupportedBody => "the request body must be JSON, not compressed".into(),
             Self::FieldNotPermitted => "the request body has a field that may not be set here".into(),
             Self::NoSeat => "every licence seat is taken".into(),

@@ -25,6 +25,7 @@ use self::life::{Life, Signals};
 pub use self::sockets::Inherited;
 use self::sockets::{Listening, NotBound, Role};
 use super::Exit;
+use crate::audit::Log;
 use crate::config::diagnostic::Style;
 use crate::config::{Carried, Trust, compile};
 use crate::control::admin::{self, Admin, Phase, Reach, Readiness};
@@ -190,7 +191,12 @@ impl Gateway {
             self.runtime.block_on(keys_asked_for(self.loaded.live.clone()));
         }
         let keeper = Keeper::open(config.ledger.as_deref(), now());
-        let plane = Plane::new(self.loaded.live.clone(), self.metrics.clone(), keeper.ledger().clone());
+        let log = match Log::start(&config.decisions, self.metrics.clone()) {
+            Ok(log) => log,
+            Err(why) => return cannot("write decisions", why),
+        };
+        let live = self.loaded.live.clone();
+        let plane = Plane::with_log(live, self.metrics.clone(), keeper.ledger().clone(), log.clone());
         let workers = config.listen.workers.unwrap_or_else(cores);
         plane.bound_connections(room(&config, workers));
         let running = match gateway.start(&plane, workers, config.drain) {
@@ -198,25 +204,22 @@ impl Gateway {
             Err(why) => return cannot("start workers", why),
         };
         let readiness = Arc::new(Readiness::default());
-        let live = self.loaded.live.clone();
         let admin = Admin {
             board: self.loaded.board,
             reload: self.loaded.handle.clone(),
             candidates: self.loaded.reloader.beside(plane.shadow().clone()),
             metrics: self.metrics,
             readiness: readiness.clone(),
-            keys: Arc::new(move || {
-                live.load().verifier.issuers().map(|own| (own.name.clone(), own.keys.status())).collect()
-            }),
+            keys: keys_of(self.loaded.live.clone()),
             ledger: keeper.ledger().clone(),
-            upstreams: {
-                let plane = plane.clone();
-                Arc::new(move || plane.current_upstreams())
-            },
+            upstreams: upstreams_of(plane.clone()),
+            log: log.clone(),
         };
         self.runtime.spawn(health::tend(plane.clone(), system_resolver));
         self.runtime.spawn(keeper.clone().run());
-        self.runtime.spawn(self.loaded.reloader.run(Hints::FileSystem));
+        let mut reloader = self.loaded.reloader;
+        reloader.write_to(log.clone());
+        self.runtime.spawn(reloader.run(Hints::FileSystem));
         let serve = |(listener, reach)| self.runtime.spawn(serve_operators(listener, admin.clone(), reach));
         let mut duties: Vec<_> = operators.into_iter().map(serve).collect();
         duties.push(self.runtime.spawn(service::stay_watched(running.pulse(), readiness.clone())));
@@ -229,6 +232,7 @@ impl Gateway {
             reload: self.loaded.handle,
             readiness,
             keeper: keeper.clone(),
+            log: log.clone(),
             duties,
             sockets,
             program: self.program.filter(|_| mode == Mode::Run),
@@ -237,9 +241,20 @@ impl Gateway {
         };
         let exit = self.runtime.block_on(life.until_the_end());
         keeper.write();
+        log.end();
         self.runtime.shutdown_background();
         exit
     }
+}
+
+fn keys_of(live: Arc<Live>) -> admin::Keys {
+    Arc::new(move || {
+        live.load().verifier.issuers().map(|own| (own.name.clone(), own.keys.status())).collect()
+    })
+}
+
+fn upstreams_of(plane: Arc<Plane>) -> admin::Servers {
+    Arc::new(move || plane.current_upstreams())
 }
 
 /// Callers' connections that there are descriptors for.

@@ -77,6 +77,7 @@ pub fn compile(sources: &Sources, carried: Carried<'_>) -> Result<Compiled, Diag
     let context = Context {
         issuers: &config.issuers,
         upstreams: &config.upstreams,
+        sink: config.decisions.sink.as_ref(),
         directory: &outline,
         today: carried.now.and_then(day),
     };

@@ -24,8 +24,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::candidate::{self, Candidates};
+use super::decisions;
 use super::reload::{Handle, Reloaded};
 use super::status::Board;
+use crate::audit::Log;
 use crate::ledger::Ledger;
 use crate::request::{Host, Timestamp, read_host};
 use crate::seat::{Row, Seating, rows_to_json};
@@ -58,6 +60,8 @@ pub struct Admin {
     pub ledger: Arc<Ledger>,
     /// Where requests go.
     pub upstreams: Servers,
+    /// Where decisions are written down.
+    pub log: Arc<Log>,
 }
 
 /// Whether this gateway takes requests.
@@ -172,6 +176,15 @@ async fn answer(admin: &Admin, reach: Reach, request: Request<Incoming>) -> Resp
             json_response(StatusCode::OK, &admin.board.read().sources_to_json())
         }
         ("/seats", true) if operators => seats(admin),
+        (path, true) if operators && path.starts_with(decisions::PREFIX) => {
+            let (code, body) = decisions::one(&admin.log, path).await;
+            let mut response = text(code, body);
+            if code == StatusCode::OK {
+                let json = HeaderValue::from_static("application/json");
+                response.headers_mut().insert(CONTENT_TYPE, json);
+            }
+            response
+        }
         ("/reload", false) if operators && parts.method == Method::POST => {
             reload(admin, &parts.headers).await
         }
@@ -327,6 +340,7 @@ const INDEX: &str = "gatewarden\n\
     GET  /rules            what is live, and what was refused\n\
     GET  /rules/sources    the files of what is live, as they were compiled\n\
     GET  /candidate        rules that are tried out beside the live ones, and what they would change\n\
+    GET  /decisions/ID     one of the last decisions, by the request's id\n\
     GET  /seats            licence seats, this month and before\n\
     POST /reload           read the files now\n\
     GET  /metrics          for Prometheus\n\

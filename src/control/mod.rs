@@ -4,6 +4,7 @@ pub mod admin;
 pub mod candidate;
 pub mod certificates;
 pub mod credentials;
+mod decisions;
 pub mod fetch;
 pub mod health;
 pub mod keys;

@@ -21,6 +21,7 @@ use self::watch::Watches;
 use super::candidate::Candidates;
 use super::status::{Board, Refusal, Status};
 use super::{certificates, credentials, mounts, sources, upstream_tls};
+use crate::audit::{ConfigEvent, Happened, Log};
 use crate::config::diagnostic::{Severity, code};
 use crate::config::{Diagnostic, Diagnostics, SourceFile, Sources};
 use crate::plumbing::GatewayConfig;
@@ -73,6 +74,7 @@ pub struct Reloader {
     machine: Machine,
     candidates: Option<Arc<Candidates>>,
     requests: mpsc::Receiver<Request>,
+    log: Option<Arc<Log>>,
 }
 
 /// A gateway's configuration, live, and what keeps it so.
@@ -137,12 +139,37 @@ pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loa
         machine,
         candidates: None,
         requests,
+        log: None,
     };
     let warnings = compiled.remarks.iter().filter(|remark| remark.severity == Severity::Warning).count();
     Ok(Loaded { live, reloader, handle: Handle { requests: sender }, board, warnings })
 }
 
 impl Reloader {
+    /// Has every set that is applied or refused from now on written to the decision log, and first the live one.
+    pub fn write_to(&mut self, log: Arc<Log>) {
+        let live = self.live.load();
+        let event = ConfigEvent {
+            happened: Happened::Applied,
+            trigger: Trigger::Start,
+            revision: live.revision,
+            hash: Some(live.hash.to_string()),
+            was: None,
+            errors: 0,
+            first: None,
+            diff: None,
+        };
+        log.configured(event, &live.gateway.decisions);
+        self.log = Some(log);
+    }
+
+    /// Writes to the decision log what became of a set. The rules of now decide how.
+    fn write(&self, event: ConfigEvent) {
+        if let Some(log) = &self.log {
+            log.configured(event, &self.live.load().gateway.decisions);
+        }
+    }
+
     /// `gateway.toml` as it was loaded.
     #[must_use]
     pub fn started(&self) -> &GatewayConfig {
@@ -284,6 +311,16 @@ impl Reloader {
                 "changes of gateway.toml wait for a restart"
             );
         }
+        self.write(ConfigEvent {
+            happened: Happened::Applied,
+            trigger,
+            revision: status.revision,
+            hash: Some(status.hash.clone()),
+            was: Some(before.hash.clone()),
+            errors: 0,
+            first: None,
+            diff: None,
+        });
         self.metrics.config_applied(trigger, &status.hash, now, &loaded);
         self.metrics.grants_end(&ends);
         self.machine.applied(status.hash.clone());
@@ -309,6 +346,16 @@ impl Reloader {
             trigger = trigger.as_str(),
             "rules rejected, the live ones stay"
         );
+        self.write(ConfigEvent {
+            happened: Happened::Refused,
+            trigger,
+            revision: status.revision,
+            hash: refusal.hash.clone(),
+            was: Some(status.hash.clone()),
+            errors: refusal.errors,
+            first: Some(refusal.first.clone()),
+            diff: None,
+        });
         self.metrics.config_rejected(trigger);
         self.machine.refused(found);
         status.rejected = Some(refusal.clone());

@@ -164,6 +164,8 @@ pub struct Obligations {
     pub body_only: Option<Box<[Pattern]>>,
     /// Facts, by index, that are recorded whatever the rules read.
     pub audit: Box<[usize]>,
+    /// Whether it is refused where its record can't be written.
+    pub audit_required: bool,
     /// The look-ups, by index, whose answers it makes stale.
     pub forgets: Box<[usize]>,
 }

@@ -45,6 +45,9 @@ pub(super) async fn handle(
     let crossing = Crossing::of(&snapshot, &request);
     let dialect = Dialect::of(&request);
     let result = unwinding(pin!(serve(&client, snapshot, (request, dialect), &mut recorder))).await;
+    if result.is_err() {
+        recorder.keep_refusal();
+    }
     let taking = client.waiting.as_ref().map(|waiting| Taking::new(waiting.clone()));
     let judged = crossing.as_ref().and_then(|_| recorder.evidence().judged.as_ref()).map(|own| own.operation);
     let mut response = match result {
@@ -106,8 +109,11 @@ async fn serve(
         let readable = Readable { parts: &parts, limits: &snapshot.gateway.limits, body: &mut body };
         let (permit, evidence) = answering.settle(ruling, &view, Some(readable)).await;
         recorder.compared((&snapshot, &view), None, permit.as_ref().err(), &evidence);
+        let kept = recorder.keep(&snapshot, (&view, None), &evidence, permit.as_ref());
         recorder.decided(evidence);
-        permit?
+        let permit = permit?;
+        kept?;
+        permit
     };
     let upstream = upstreams.get(permit.upstream()).ok_or(Rejection::Internal)?;
     let outbound = Outbound { parts, body, origin, dialect };

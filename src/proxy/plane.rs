@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::socketio::Sockets;
+use crate::audit::Log;
 use crate::budget::customer;
 use crate::headers::Peer;
 use crate::ledger::Ledger;
@@ -30,6 +31,7 @@ pub struct Plane {
     lookups: Arc<LookUps>,
     ledger: Arc<Ledger>,
     shadow: Arc<Shadow>,
+    log: Arc<Log>,
     upstreams: ArcSwap<Fitting>,
     requests: AtomicUsize,
     handshakes: AtomicUsize,
@@ -59,9 +61,16 @@ struct Connections {
 }
 
 impl Plane {
-    /// A plane for what `live` points to.
+    /// A plane for what `live` points to, whose decisions nobody writes down.
     #[must_use]
     pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, ledger: Arc<Ledger>) -> Arc<Self> {
+        let log = Log::nowhere(metrics.clone());
+        Self::with_log(live, metrics, ledger, log)
+    }
+
+    /// A plane for what `live` points to.
+    #[must_use]
+    pub fn with_log(live: Arc<Live>, metrics: Arc<Metrics>, ledger: Arc<Ledger>, log: Arc<Log>) -> Arc<Self> {
         let snapshot = live.load();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(Self {
@@ -70,6 +79,7 @@ impl Plane {
             lookups: Arc::new(LookUps::new(metrics.clone())),
             ledger,
             shadow: Arc::new(Shadow::new(metrics.clone())),
+            log,
             metrics,
             requests: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
@@ -107,6 +117,12 @@ impl Plane {
     #[must_use]
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// Where decisions are written down.
+    #[must_use]
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
     }
 
     /// The upstreams of this snapshot. The first request after a reload builds them; a server that stays keeps its

@@ -2,7 +2,7 @@
 //! however that comes about: a request that nobody finished counts as one whose client left.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
@@ -11,8 +11,10 @@ use uuid::{NoContext, Uuid};
 
 use super::answering::now;
 use super::plane::{Plane, Slot};
-use crate::authorize::Event;
+use crate::audit::{Necessity, Place};
+use crate::authorize::{Event, Permit};
 use crate::outcome::{EVENT_METHOD, Ending, Evidence, Outcome};
+use crate::record::{Asked, Captured};
 use crate::rejection::Rejection;
 use crate::request::RequestView;
 use crate::shadow::Judged;
@@ -30,25 +32,22 @@ struct Record {
     outcome: Outcome,
     started: Instant,
     asked: Option<Instant>,
+    kept: Option<Kept>,
     slot: Slot,
+}
+
+/// What the decision log gets beside the outcome, and its place in the queue if it has one already.
+#[derive(Debug)]
+struct Kept {
+    captured: Box<Captured>,
+    place: Option<Place>,
 }
 
 impl Recorder {
     pub(super) fn new(slot: Slot, method: &Method) -> Self {
-        let outcome = Outcome {
-            request_id: mint_id(),
-            method: is_listed(method).then(|| method.clone()),
-            status: CLIENT_LEFT,
-            ending: Ending::ClientLeft,
-            evidence: Evidence::default(),
-            total: Duration::ZERO,
-            deciding: Duration::ZERO,
-            upstream: None,
-            upstream_name: None,
-            bytes_sent: 0,
-            revision: 0,
-        };
-        Self(Box::new(Record { outcome, started: Instant::now(), asked: None, slot }))
+        let method = is_listed(method).then(|| method.clone());
+        let outcome = Outcome { method, ..Outcome::of(mint_id(), CLIENT_LEFT) };
+        Self(Box::new(Record { outcome, started: Instant::now(), asked: None, kept: None, slot }))
     }
 
     /// The record of a socket's event.
@@ -114,6 +113,59 @@ impl Recorder {
         self.0.outcome.revision
     }
 
+    /// Keeps what the decision log wants to know of a request, or of an event, that was just decided. Where it must be
+    /// on record and can't be, it is refused.
+    pub(super) fn keep(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        (request, event): (&RequestView<'_>, Option<&str>),
+        evidence: &Evidence,
+        ruled: Result<&Permit, &Rejection>,
+    ) -> Result<(), Rejection> {
+        let own = &snapshot.gateway.decisions;
+        let is_wanted = if ruled.is_ok() { own.wants_allows() } else { own.wants_refusals() };
+        if !is_wanted {
+            return Ok(());
+        }
+        let operation = evidence.judged.as_ref().and_then(|own| snapshot.operation(own.operation));
+        let (is_required, is_named) = operation.map_or((false, false), |(_, own)| {
+            (own.obligations.audit_required, !own.obligations.audit.is_empty())
+        });
+        let sampled = if ruled.is_err() || is_required || is_named { 1 } else { own.sample_allow };
+        if !is_one_of(sampled, self.request_id()) {
+            return Ok(());
+        }
+        let mut asked = Asked::of(snapshot, request, evidence, ruled);
+        if let Some(name) = event {
+            asked = asked.as_event(name);
+        }
+        let mut captured = Box::new(Captured::new(snapshot.clone(), wall_clock()));
+        (captured.asked, captured.sampled) = (Some(Box::new(asked)), sampled);
+        let mut place = None;
+        let mut kept = Ok(());
+        if is_required && ruled.is_ok() {
+            place = self.plane().log().reserve(Necessity::Required, captured.weight(evidence));
+            if place.is_none() {
+                kept = Err(Rejection::AuditUnavailable);
+                captured.overruled = Some(Rejection::AuditUnavailable.reason());
+            }
+        }
+        self.0.kept = Some(Kept { captured, place });
+        kept
+    }
+
+    /// Keeps that a request was refused of which nothing was decided.
+    pub(super) fn keep_refusal(&mut self) {
+        if self.0.kept.is_some() || self.evidence().judged.is_some() || self.is_over_capacity() {
+            return;
+        }
+        let snapshot = self.plane().load();
+        if snapshot.gateway.decisions.wants_refusals() {
+            let captured = Box::new(Captured::new(snapshot, wall_clock()));
+            self.0.kept = Some(Kept { captured, place: None });
+        }
+    }
+
     pub(super) fn asked(&mut self, upstream: &Arc<str>) {
         self.0.outcome.upstream_name = Some(upstream.clone());
         self.0.asked = Some(Instant::now());
@@ -141,7 +193,25 @@ impl Drop for Record {
     fn drop(&mut self) {
         self.outcome.total = self.started.elapsed();
         self.slot.plane.metrics().observe(&self.outcome);
+        if let Some(Kept { captured, place }) = self.kept.take() {
+            let ended = Outcome::of(HeaderValue::from_static(""), CLIENT_LEFT);
+            let outcome = std::mem::replace(&mut self.outcome, ended);
+            self.slot.plane.log().decided(captured, outcome, place);
+        }
     }
+}
+
+fn wall_clock() -> jiff::Timestamp {
+    jiff::Timestamp::try_from(SystemTime::now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}
+
+/// Whether it is the one of so many: by the random end of its id, so that nothing is counted between requests.
+fn is_one_of(many: u32, id: &HeaderValue) -> bool {
+    if many <= 1 {
+        return true;
+    }
+    let digits = id.to_str().ok().and_then(|id| id.get(id.len().saturating_sub(8)..));
+    digits.and_then(|own| u32::from_str_radix(own, 16).ok()).is_none_or(|own| own % many == 0)
 }
 
 /// A new id, unpredictable and in the order of time. Never the client's.

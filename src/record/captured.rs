@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
+use serde_json::Value;
 
 use super::{Effect, Mode, Record, Rules, SCHEMA, Times, facts};
 use crate::authorize::{Evidence, Judged, Permit};
@@ -26,6 +27,28 @@ pub struct Captured {
     pub at: jiff::Timestamp,
     /// What was asked; none where the request couldn't be read.
     pub asked: Option<Box<Asked>>,
+    /// It stands for so many of its kind.
+    pub sampled: u32,
+    /// Why it was refused all the same, where it was allowed.
+    pub overruled: Option<&'static str>,
+}
+
+impl Captured {
+    /// Of a request of which nothing is known but the rules that were asked.
+    #[must_use]
+    pub fn new(snapshot: Arc<Snapshot>, at: jiff::Timestamp) -> Self {
+        Self { snapshot, at, asked: None, sampled: 1, overruled: None }
+    }
+
+    /// How many bytes it takes to keep it, but for what other requests share.
+    #[must_use]
+    pub fn weight(&self, evidence: &Evidence) -> usize {
+        let body = evidence.judged.as_ref().and_then(|own| own.known.body.as_deref());
+        size_of::<Self>()
+            + size_of::<Outcome>()
+            + self.asked.as_ref().map_or(0, |own| own.weight())
+            + body.map_or(0, weight)
+    }
 }
 
 /// What is kept of a request: what rules may have read, and never its token.
@@ -88,9 +111,7 @@ impl Asked {
         self
     }
 
-    /// How many bytes it takes to keep it, but for what other requests share.
-    #[must_use]
-    pub fn weight(&self) -> usize {
+    fn weight(&self) -> usize {
         let headers = self.headers.values().map(|value| value.len() + 64);
         size_of::<Self>() + self.path.len() + self.query.len() + headers.sum::<usize>()
     }
@@ -104,7 +125,7 @@ impl Record {
         let evidence = &outcome.evidence;
         let own = captured.asked.as_deref();
         let known = facts::known(snapshot, own, evidence);
-        let (effect, reason) = answer(own, outcome);
+        let (effect, reason) = answer(captured, outcome);
         let text = |own: &Option<Arc<str>>| own.as_deref().map(str::to_owned);
         let mut record = Self {
             schema: SCHEMA.to_owned(),
@@ -141,7 +162,7 @@ impl Record {
                 .iter()
                 .map(|(name, value)| (name.to_string(), value.as_str().into()))
                 .collect(),
-            sampled: 1,
+            sampled: captured.sampled.into(),
             ..Self::default()
         };
         if let Some(judged) = &evidence.judged
@@ -190,9 +211,12 @@ impl Record {
 }
 
 /// What it was answered: what the rules said, unless something else refused it before or after.
-fn answer(own: Option<&Asked>, outcome: &Outcome) -> (Effect, &'static str) {
+fn answer(captured: &Captured, outcome: &Outcome) -> (Effect, &'static str) {
     let verdict = outcome.evidence.verdict;
-    match own.map(|own| own.refused) {
+    if let Some(reason) = captured.overruled {
+        return (Effect::Deny, reason);
+    }
+    match captured.asked.as_ref().map(|own| own.refused) {
         Some(Some(refused)) => (Effect::Deny, verdict.map_or(refused, |own| own.reason)),
         Some(None) => match verdict {
             Some(own) if own.effect == outcome::Effect::Allow => (Effect::Allow, own.reason),
@@ -237,6 +261,17 @@ pub fn obligations(edits: Option<&Arc<Edits>>, evidence: &Evidence) -> Vec<Strin
         all.extend(edits.filters.iter().map(|own| format!("{} is filtered in the answer", own.items)));
     }
     all
+}
+
+/// How many bytes a body that was read takes, about.
+fn weight(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(weight).sum(),
+            Value::Object(members) => members.iter().map(|(name, own)| name.len() + 64 + weight(own)).sum(),
+        }
 }
 
 fn micros(time: Duration) -> u64 {

@@ -6,6 +6,7 @@
 //! when, is `audit`; nothing here has a clock or a file.
 
 mod captured;
+mod erase;
 mod facts;
 mod lines;
 mod posed;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::captured::{Asked, Captured, obligations};
+pub use self::erase::mirrored;
 pub use self::lines::{LINE_MAX_BYTES, Lines, Unread, Why, lines, parse};
 pub use self::posed::Unreplayable;
 

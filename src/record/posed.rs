@@ -210,6 +210,10 @@ impl Record {
         let odd = known().filter(|(_, value)| is_odd(value));
         for (fact, value) in odd.chain(known().filter(|(_, value)| !is_odd(value))) {
             match &fact.source {
+                // Nothing is absent from a body that isn't there, nor from one that is no object.
+                Source::Body(_) if value.is_null() => {
+                    posed.body.get_or_insert_with(|| Arc::new(Value::Object(Map::new())));
+                }
                 _ if value.is_null() => {}
                 // The path is put back whole, the weekday is the time's, and the files say the rest.
                 Source::Path(_) | Source::Tenant(_) | Source::ClientWeekday | Source::Token(_) => {}

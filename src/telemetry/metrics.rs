@@ -10,6 +10,7 @@ use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Opts, Registry, TextEncoder};
 
 use super::cache;
+use super::decisions::DecisionMetrics;
 use super::family::{Family, Seconds, Spec};
 use super::handshakes::HandshakeFailure;
 use super::labels::Bounded;
@@ -65,6 +66,7 @@ pub struct Metrics {
     panics: Family<IntCounter>,
     seats: SeatMetrics,
     pub(super) shadow: ShadowSeries,
+    pub(super) decision_log: DecisionMetrics,
     pub(super) labels: Labels,
 }
 
@@ -182,6 +184,7 @@ impl Metrics {
             panics: made.family(PANICS)?,
             seats: SeatMetrics::new(&made)?,
             shadow: ShadowSeries::new(&made)?,
+            decision_log: DecisionMetrics::new(&made)?,
             labels: Labels {
                 tenants: Bounded::new("tenant", TENANTS_MAX),
                 apps: Bounded::new("app", CONFIGURED_MAX),

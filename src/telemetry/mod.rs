@@ -4,6 +4,7 @@
 
 mod audit;
 mod cache;
+mod decisions;
 mod family;
 pub mod faults;
 mod handshakes;

@@ -160,6 +160,7 @@ fn gateway_toml(listen: Listen, backends: &[Backend]) -> String {
             let _ = writeln!(text, "strip = {strip:?}");
         }
     }
+    text += "[decisions]\nfile = \"log/decisions.ndjson\"\nrotate = { size = \"20MiB\", keep = 2 }\n";
     text
 }
 

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::handover::{Failed, PATIENCE, Program, Successor};
 use super::sockets::Listening;
 use super::{Exit, cannot, service};
+use crate::audit::Log;
 use crate::control::admin::{Phase, Readiness};
 use crate::control::reload::Handle;
 use crate::ledger::Keeper;
@@ -59,6 +60,7 @@ pub(super) struct Life {
     pub(super) reload: Handle,
     pub(super) readiness: Arc<Readiness>,
     pub(super) keeper: Arc<Keeper>,
+    pub(super) log: Arc<Log>,
     /// What only the process does that serves: accepting operators and scrapers, telling a manager that it lives.
     pub(super) duties: Vec<JoinHandle<()>>,
     /// The listeners once more, for a process that takes over; and how to start one, where that may be.
@@ -122,7 +124,11 @@ impl Life {
         loop {
             tokio::select! {
                 heard = self.signals.next() => match heard {
-                    Heard::Reload => reload(&self.reload, &self.readiness),
+                    Heard::Reload => {
+                        // Whoever moves logs away says so by this signal.
+                        self.log.reopen();
+                        reload(&self.reload, &self.readiness);
+                    }
                     Heard::Replace if successor.is_some() => {
                         tracing::warn!("a new process is being started already");
                     }

@@ -1,6 +1,7 @@
 //! `gateway.toml` → [`plumbing`](crate::plumbing): what each key means, and what is a mistake in it.
 
 mod candidate;
+mod decisions;
 mod issuers;
 mod limits;
 mod listen;

@@ -46,6 +46,7 @@ impl Reader<'_> {
             drain: self.duration(fields.take("drain"), DRAIN, Duration::from_secs(3600)),
             log: self.telemetry(fields.take("telemetry")),
             ledger: self.ledger(&mut fields),
+            decisions: self.decisions(&mut fields),
         };
         fields.finish(self.diagnostics);
         config

@@ -31,7 +31,7 @@ use super::diagnostic::{Diagnostic, Diagnostics, Span, code};
 use super::lines::Lines;
 use super::raw::{Entry, Fields, Table, Text};
 use crate::fact::{Certified, Fact, Source, Type};
-use crate::plumbing::{IssuerConfig, Place, UpstreamConfig};
+use crate::plumbing::{IssuerConfig, Place, Sink, UpstreamConfig};
 use crate::policy::cors::Cors;
 use crate::policy::obligation::Inject;
 use crate::policy::{
@@ -50,6 +50,8 @@ pub(super) struct Context<'c> {
     pub(super) issuers: &'c [IssuerConfig],
     pub(super) upstreams: &'c [UpstreamConfig],
     pub(super) directory: &'c Directory,
+    /// Where decisions are written down, if they are.
+    pub(super) sink: Option<&'c Sink>,
     /// The day on which the files are read, if it is known.
     pub(super) today: Option<jiff::civil::Date>,
 }
@@ -202,6 +204,7 @@ pub(super) fn read<'n>(
     obligations::read(&mut draft, &carried, diagnostics);
     requirements::apply(&mut draft, diagnostics);
     obligations::check(&draft, &carried, diagnostics);
+    obligations::check_log(&carried, context.sink, diagnostics);
     socket::check(&draft, diagnostics);
     limits::check(&draft, diagnostics);
     roles::reading(&draft, reading, diagnostics);

@@ -10,6 +10,7 @@ use super::{Draft, OperationDraft, Reached, conditions, narrow, patterns};
 use crate::fact::{Source, Type};
 use crate::headers;
 use crate::json::Pattern;
+use crate::plumbing::Sink;
 use crate::policy::obligation::{Filter, Inject, Mask};
 use crate::policy::{PermissionId, TenantRule};
 
@@ -57,7 +58,10 @@ pub(super) fn read(draft: &mut Draft<'_>, tables: &Tables<'_>, diagnostics: &mut
         inject(draft, row, diagnostics);
     }
     for row in &table(tables.audit, diagnostics).entries {
-        audit(draft, row, diagnostics);
+        match &*row.key {
+            "required" => required(draft, row, diagnostics),
+            _ => audit(draft, row, diagnostics),
+        };
     }
     forget(draft, diagnostics);
 }
@@ -362,6 +366,31 @@ fn audit(draft: &mut Draft<'_>, row: &Entry, diagnostics: &mut Diagnostics) -> O
     }
     draft.operations.get_mut(at?)?.obligations.audit = facts.into();
     Some(())
+}
+
+/// `required = ["PATCH /members/{user}", "* /services..."]`: what must be on record, or isn't done.
+fn required(draft: &mut Draft<'_>, row: &Entry, diagnostics: &mut Diagnostics) -> Option<()> {
+    for text in row.value.texts(diagnostics)? {
+        for at in matching(draft, text, diagnostics) {
+            if let Some(operation) = draft.operations.get_mut(at) {
+                operation.obligations.audit_required = true;
+            }
+        }
+    }
+    Some(())
+}
+
+/// What must be on record needs a place to be written to.
+pub(super) fn check_log(tables: &Tables<'_>, sink: Option<&Sink>, diagnostics: &mut Diagnostics) {
+    let rows = tables.audit.and_then(|entry| entry.value.as_table()).map_or(&[][..], |table| &table.entries);
+    let required = rows.iter().find(|row| *row.key == *"required");
+    if let (Some(row), None) = (required, sink) {
+        diagnostics.push(
+            Diagnostic::error(code::OBLIGATION, "what must be on record isn't written anywhere")
+                .at(row.span, "each of these requests would be refused")
+                .help("say where to in gateway.toml: `[decisions]` with `file = \"log/decisions.ndjson\"`"),
+        );
+    }
 }
 
 /// Which look-ups each write makes stale.

@@ -283,8 +283,10 @@ async fn settled(plane: &Arc<Plane>, asked: Asked<'_>, ruling: Ruling) -> Result
             if event.is_some() {
                 recorder.compared((snapshot, view), event, settled.as_ref().err(), &evidence);
             }
+            let kept =
+                recorder.keep(snapshot, (view, event.map(|own| own.name)), &evidence, settled.as_ref());
             recorder.decided(evidence);
-            settled
+            settled.and_then(|permit| kept.map(|()| permit))
         }
     };
     match settled {
@@ -305,6 +307,7 @@ async fn settled(plane: &Arc<Plane>, asked: Asked<'_>, ruling: Ruling) -> Result
 fn unjudged(plane: &Arc<Plane>, snapshot: &Snapshot, rejection: Rejection) -> Refused {
     let mut recorder = Recorder::of_event(plane.enter(snapshot.gateway.limits.requests));
     recorder.judged_by(snapshot.revision);
+    recorder.keep_refusal();
     recorder.responded(rejection.status());
     recorder.ended(Ending::Own(rejection.reason()));
     Refused { id: recorder.request_id().clone(), rejection }

@@ -25,6 +25,8 @@ fn record(snapshot: &Arc<Snapshot>, view: &RequestView<'_>, ruling: Ruling) -> (
         snapshot: snapshot.clone(),
         at: jiff::Timestamp::new(i64::try_from(at).unwrap(), 123_456_000).unwrap(),
         asked: Some(Box::new(asked)),
+        sampled: 1,
+        overruled: None,
     };
     let outcome = Outcome {
         request_id: HeaderValue::from_static("0198"),

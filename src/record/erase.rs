@@ -1,0 +1,143 @@
+//! What is left out of a record on purpose. What is left out is named, so that nobody takes it for absent.
+
+use super::Record;
+use crate::fact::Source;
+use crate::json::{Pattern, Segment};
+use crate::plumbing::{DecisionsConfig, Subject, Written};
+use crate::policy::App;
+use crate::route::Template;
+
+/// Facts that name a person, whatever the rules call them.
+const OF_PERSONS: [&str; 9] = [
+    "token.sub",
+    "token.oid",
+    "token.email",
+    "token.upn",
+    "token.preferred_username",
+    "token.unique_name",
+    "token.name",
+    "token.given_name",
+    "token.family_name",
+];
+
+impl Record {
+    /// Leaves out what isn't to be written: what `[decisions]` says, and the facts of `mirrored`. The caller is named by
+    /// what `hash` makes of the name; where that is nothing, not at all.
+    pub fn erase(
+        &mut self,
+        config: &DecisionsConfig,
+        mirrored: &[Box<str>],
+        hash: &dyn Fn(&str) -> Option<String>,
+    ) {
+        let hides = |fact: &str| config.mask.iter().any(|mask| mask.hides(fact));
+        let is_plain = config.subject == Subject::Plain && !hides("token.sub");
+        let of_person = |fact: &str| !is_plain && OF_PERSONS.contains(&fact);
+        let gone = |fact: &str| hides(fact) || of_person(fact) || mirrored.iter().any(|own| **own == *fact);
+        let (mut erased, mut facts) = (Vec::new(), std::mem::take(&mut self.facts));
+        facts.retain(|name, _| {
+            let stays = !gone(name);
+            if !stays {
+                erased.push(pointer("facts", name));
+            }
+            stays
+        });
+        self.facts = facts;
+        self.audited.retain(|name, _| {
+            let stays = !gone(name);
+            if !stays {
+                erased.push(pointer("audited", name));
+            }
+            stays
+        });
+        if !is_plain && let Some(subject) = self.sub.take() {
+            erased.push("/sub".to_owned());
+            self.sub = if matches!(config.subject, Subject::Hash(_)) { hash(&subject) } else { None };
+        }
+        let says_hidden = || match self.route.as_deref().map(Template::parse) {
+            Some(Ok(template)) => {
+                template.parameters().iter().any(|(name, _)| hides(&format!("path.{name}")))
+            }
+            // Where no route is known, any part of the path may be what is hidden.
+            _ => hides("path."),
+        };
+        if self.path.is_some() && (config.path == Written::No || says_hidden()) {
+            self.path = None;
+            erased.push("/path".to_owned());
+        }
+        self.erased.append(&mut erased);
+    }
+}
+
+/// Facts of an app's look-ups that are what `[mask]` hides in its answers: a log isn't the place to show them.
+#[must_use]
+pub fn mirrored(app: &App) -> Vec<Box<str>> {
+    let masks = || app.operations.iter().flat_map(|own| &own.obligations.masks).flat_map(|own| &own.fields);
+    let last = |pattern: &Pattern| match pattern.segments().last() {
+        Some(Segment::Named(name)) => Some(name.clone()),
+        Some(Segment::Any) | None => None,
+    };
+    let hidden: Vec<Box<str>> = masks().filter_map(last).collect();
+    let is_hidden = |source: &Source| match source {
+        Source::LookUp { at, .. } => at.segments().any(|own| hidden.iter().any(|name| **name == *own)),
+        _ => false,
+    };
+    app.facts.iter().filter(|fact| is_hidden(&fact.source)).map(|fact| fact.name.clone()).collect()
+}
+
+fn pointer(member: &str, name: &str) -> String {
+    format!("/{member}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plumbing::{CredentialSource, Mask};
+
+    fn record() -> Record {
+        serde_json::from_value(json!({
+            "schema": super::super::SCHEMA, "ts": "2027-01-15T08:00:00.000000Z", "decision_id": "7",
+            "effect": "allow", "reason": "granted", "sub": "ada", "path": "/x/things/7", "route": "/x/things/{id}",
+            "facts": {"token.sub": "ada", "token.email": "ada@x", "body.a": 1, "body.b/c": null, "path.id": "7"},
+            "audited": {"body.a": "1"},
+        }))
+        .unwrap()
+    }
+
+    fn erased(config: &DecisionsConfig) -> Record {
+        let mut record = record();
+        record.erase(config, &[], &|name| Some(format!("#{name}")));
+        record
+    }
+
+    #[test]
+    fn nothing_is_left_out_unless_somebody_says_so() {
+        assert_eq!(erased(&DecisionsConfig::default()), record());
+    }
+
+    #[test]
+    fn what_is_left_out_is_named() {
+        let mask = ["body.*", "path.id"].map(|text| Mask::parse(text).unwrap()).into();
+        let own = erased(&DecisionsConfig { mask, ..DecisionsConfig::default() });
+        assert_eq!(own.facts.keys().collect::<Vec<_>>(), ["token.email", "token.sub"]);
+        assert_eq!((own.path, own.audited.len()), (None, 0), "the path says what its parameter does");
+        assert_eq!(
+            own.erased,
+            ["/facts/body.a", "/facts/body.b~1c", "/facts/path.id", "/audited/body.a", "/path"]
+        );
+    }
+
+    #[test]
+    fn a_person_is_named_nowhere_where_the_subject_isnt() {
+        let hash = Subject::Hash(CredentialSource::Env("K".into()));
+        for (subject, sub) in [(Subject::Off, None), (hash, Some("#ada".to_owned()))] {
+            let own = erased(&DecisionsConfig { subject, ..DecisionsConfig::default() });
+            assert_eq!(own.sub, sub);
+            assert_eq!(own.erased, ["/facts/token.email", "/facts/token.sub", "/sub"]);
+        }
+        let mask = [Mask::parse("token.*").unwrap()].into();
+        let own = erased(&DecisionsConfig { mask, ..DecisionsConfig::default() });
+        assert_eq!(own.sub, None, "a masked fact isn't shown by another name");
+    }
+}
