@@ -33,6 +33,8 @@ pub use upstream_tls::{ClientIdentity, Protocol, Trusted, UpstreamTls};
 /// Everything that `gateway.toml` says, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayConfig {
+    /// The directory that the file stands in: what it names is relative to it.
+    pub directory: PathBuf,
     /// `[listen]`: where requests arrive.
     pub listen: ListenConfig,
     /// `[admin] address`: operators' endpoints; always a loopback address.

@@ -141,6 +141,11 @@ impl Directory {
         self.by_id.contains_key(id)
     }
 
+    /// Every id of a tenant or organisation, in no order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.by_id.keys().map(|id| &**id)
+    }
+
     /// Every tenant, in the order of the file.
     #[must_use]
     pub fn tenants(&self) -> &[Arc<Tenant>] {

@@ -59,6 +59,12 @@ impl Zone {
         self.0.to_datetime(at)
     }
 
+    /// When clocks and calendars show this there; nothing beyond all calendars.
+    #[must_use]
+    pub fn instant(&self, there: jiff::civil::DateTime) -> Option<jiff::Timestamp> {
+        self.0.to_timestamp(there).ok()
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

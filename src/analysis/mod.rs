@@ -5,6 +5,7 @@ pub mod beside;
 pub mod carried;
 pub mod closest;
 pub mod coverage;
+pub mod diff;
 pub mod example;
 pub mod feasible;
 pub mod guard;

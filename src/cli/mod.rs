@@ -5,19 +5,21 @@ pub mod candidate;
 pub mod check;
 pub mod completions;
 pub mod dev;
+pub mod diff;
 pub mod explain;
 mod grid;
 mod hypothesis;
 mod load;
 mod logs;
 pub mod matrix;
+pub mod reload;
 pub mod replay;
 pub mod report;
 pub mod routes;
-#[allow(dead_code, unused_imports, reason = "read by the verbs that compare, which come next")]
 mod rulesets;
 pub mod run;
 pub mod serve;
+pub mod status;
 pub mod test;
 pub mod token;
 pub mod who;
@@ -63,6 +65,7 @@ struct Command {
 enum Verb {
     Run(run::Args),
     Dev(dev::Args),
+    Diff(diff::Args),
     Check(check::Args),
     Test(test::Args),
     Can(can::Args),
@@ -74,6 +77,8 @@ enum Verb {
     Replay(replay::Args),
     Matrix(matrix::Args),
     Routes(routes::Args),
+    Reload(reload::Args),
+    Status(status::Args),
     Completions(completions::Args),
     /// What a gateway has counted
     #[command(subcommand)]
@@ -100,6 +105,7 @@ pub fn run() -> Exit {
     match Command::parse().verb {
         Verb::Run(args) => run::run(args),
         Verb::Dev(args) => dev::run(&args),
+        Verb::Diff(args) => diff::run(&args),
         Verb::Token(TokenVerb::Dev(args)) => dev::token(&args),
         Verb::Token(TokenVerb::Inspect(args)) => token::run(&args),
         Verb::Check(args) => check::run(&args),
@@ -114,6 +120,8 @@ pub fn run() -> Exit {
         Verb::Matrix(args) => matrix::run(&args),
         Verb::Report(ReportVerb::Seats(args)) => report::seats(&args),
         Verb::Routes(args) => routes::run(&args),
+        Verb::Reload(args) => reload::run(&args),
+        Verb::Status(args) => status::run(&args),
         Verb::Completions(args) => completions::run(&args),
     }
 }

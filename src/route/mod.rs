@@ -1,10 +1,12 @@
 //! Host + path + method → operation. A route names an operation by its place in the table's owner; what the
 //! operation permits, and to whom, is `policy`'s.
 
+mod beside;
 mod table;
 mod template;
 mod trie;
 
+pub use beside::{Step, Way, walk};
 pub use table::{Match, RouteTable, RouteTableBuilder};
 pub use template::{Segment, Template, TemplateError};
 

@@ -27,6 +27,19 @@ pub enum Match<'t, T> {
 }
 
 impl<T> RouteTable<T> {
+    /// The hosts that some app names, in no order.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.named.keys().map(|name| &**name)
+    }
+
+    pub(super) fn trie(&self, host: Option<&str>) -> &Trie {
+        host.and_then(|host| self.named.get(host)).unwrap_or(&self.any)
+    }
+
+    pub(super) fn leaf(&self, leaf: Option<u32>) -> &[T] {
+        leaf.and_then(|leaf| self.leaves.get(leaf as usize)).map_or(&[], |own| own)
+    }
+
     /// Looks up one request.
     #[must_use]
     pub fn find(&self, host: &Host, path: &CanonicalPath<'_>, verb: Option<Verb>) -> Match<'_, T> {

@@ -32,7 +32,7 @@ struct Folded {
     lengths: u64,
 }
 
-type Methods = [Option<u32>; Verb::ALL.len()];
+pub(super) type Methods = [Option<u32>; Verb::ALL.len()];
 
 /// What a walk found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +98,10 @@ impl Trie {
         at.first().map_or(Found::Nothing, |node| answer(&node.methods, verb))
     }
 
+    fn at(&self, node: usize) -> Option<&Node> {
+        self.nodes.get(node)
+    }
+
     fn node(&mut self, at: usize) -> &mut Node {
         if at >= self.nodes.len() {
             self.nodes.resize_with(at + 1, Node::default);
@@ -109,6 +113,69 @@ impl Trie {
     fn grow(&mut self) -> u32 {
         self.nodes.push(Node::default());
         u32::try_from(self.nodes.len() - 1).unwrap_or(u32::MAX)
+    }
+}
+
+/// Where a walk stands that takes one segment after the other.
+#[derive(Clone, Debug)]
+pub(super) enum At<'t> {
+    /// At a node.
+    Node(usize),
+    /// In the rest of a path, which takes whatever follows.
+    Rest(&'t Methods),
+    /// Where nothing is, and nothing will be.
+    Nowhere,
+}
+
+impl<'t> At<'t> {
+    /// Where every walk begins.
+    pub(super) const ROOT: Self = Self::Node(0);
+
+    /// Where a segment leads: this one, or one that is no literal in any case.
+    pub(super) fn step(&self, trie: &'t Trie, segment: Option<&str>) -> Self {
+        let node = match self {
+            Self::Node(at) => trie.at(*at),
+            Self::Rest(methods) => return Self::Rest(methods),
+            Self::Nowhere => None,
+        };
+        let Some(node) = node else { return Self::Nowhere };
+        match (segment.and_then(|text| node.literals.get(text)), node.parameter) {
+            (Some(next), _) => Self::Node(*next as usize),
+            (None, _) if segment.is_some_and(|text| node.folded.has(text)) => Self::Nowhere,
+            (None, Some(next)) => Self::Node(next as usize),
+            (None, None) => node.rest.as_ref().map_or(Self::Nowhere, Self::Rest),
+        }
+    }
+
+    /// The leaf of a path that ends here.
+    pub(super) fn leaf(&self, trie: &Trie, verb: Verb) -> Option<u32> {
+        let methods = match self {
+            Self::Node(at) => &trie.at(*at)?.methods,
+            Self::Rest(methods) => methods,
+            Self::Nowhere => return None,
+        };
+        *methods.get(verb as usize)?
+    }
+
+    /// The literals that may follow.
+    pub(super) fn literals(&self, trie: &'t Trie) -> impl Iterator<Item = &'t str> {
+        let node = if let Self::Node(at) = self { trie.at(*at) } else { None };
+        node.into_iter().flat_map(|node| node.literals.keys()).map(|text| &**text)
+    }
+
+    /// Whether a text is a literal that may follow, in some case.
+    pub(super) fn is_cased(&self, trie: &Trie, text: &str) -> bool {
+        matches!(self, Self::Node(at) if trie.at(*at).is_some_and(|node| node.folded.has(text)))
+    }
+
+    /// Whether it matters what follows.
+    pub(super) fn branches(&self) -> bool {
+        matches!(self, Self::Node(_))
+    }
+
+    /// Whether nothing can follow.
+    pub(super) fn is_nowhere(&self) -> bool {
+        matches!(self, Self::Nowhere)
     }
 }
 

@@ -17,6 +17,7 @@ mod cli;
 mod clock;
 mod cors;
 mod dev;
+mod diff;
 mod differential;
 mod explain;
 mod faults;

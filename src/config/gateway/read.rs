@@ -33,6 +33,7 @@ impl Reader<'_> {
         let rules = self.base.join(rules.map_or(RULES_DIRECTORY, |text| text.value));
         let candidate = self.candidate(&mut fields, &rules);
         let config = GatewayConfig {
+            directory: self.base.clone(),
             listen,
             admin,
             metrics,

@@ -1,0 +1,69 @@
+//! `gatewarden reload`: has the running gateway read its files now, and says what came of it.
+
+use std::path::PathBuf;
+
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use super::Exit;
+use super::load::{print, tell};
+use super::rulesets::admin;
+
+/// Have the running gateway read its files now.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The gateway's file; it says where the gateway hears operators
+    #[arg(long, value_name = "FILE", default_value = "gateway.toml", env = "GATEWARDEN_CONFIG")]
+    config: PathBuf,
+    /// Go live although `[expect]` rows fail, if it is proven that nobody may do more than before
+    #[arg(long)]
+    narrow_only: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+/// Asks for it.
+pub fn run(args: &Args) -> Exit {
+    let path = if args.narrow_only { "/reload?narrow-only" } else { "/reload" };
+    let (status, body) = match admin(&args.config, &Method::POST, path, bytes::Bytes::new()) {
+        Ok(answer) => answer,
+        Err(exit) => return exit,
+    };
+    let Ok(said) = serde_json::from_slice::<Value>(&body) else {
+        tell(&format!("error: the gateway answered {status}: {}", String::from_utf8_lossy(&body).trim_end()));
+        return Exit::Environment;
+    };
+    let exit = if status == StatusCode::OK { Exit::Yes } else { Exit::Invalid };
+    if args.format == Format::Json {
+        print(&format!("{said:#}"));
+        return exit;
+    }
+    let rules = &said["rules"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let hash = text(&rules["hash"]);
+    let (revision, hash) = (&rules["revision"], hash.get(..8).unwrap_or(&hash));
+    match said["result"].as_str() {
+        Some("rejected") => {
+            tell(text(&rules["last_error"]["rendered"]).trim_end());
+            tell(&format!("nothing was applied; revision {revision} ({hash}) stays live"));
+        }
+        Some("unchanged") => {
+            print(&format!("unchanged: revision {revision} ({hash}) is what stands on disk"))
+        }
+        _ => {
+            print(&format!("applied: revision {revision} ({hash}) is live"));
+            if let Some(verdict) = said["diff"].as_str() {
+                print(&format!("  {verdict}"));
+            }
+            super::status::waiting(rules).iter().for_each(|line| print(&format!("  {line}")));
+        }
+    }
+    exit
+}

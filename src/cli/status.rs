@@ -1,0 +1,117 @@
+//! `gatewarden status`: what the running gateway judges by, since when, and what stands in the way of something newer.
+
+use std::path::PathBuf;
+
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use super::Exit;
+use super::hypothesis::now;
+use super::load::{print, tell};
+use super::rulesets::admin;
+
+/// What the running gateway judges by.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The gateway's file; it says where the gateway hears operators
+    #[arg(long, value_name = "FILE", default_value = "gateway.toml", env = "GATEWARDEN_CONFIG")]
+    config: PathBuf,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+/// Asks; a negative answer is that what stands on disk was refused.
+pub fn run(args: &Args) -> Exit {
+    let (status, body) = match admin(&args.config, &Method::GET, "/rules", bytes::Bytes::new()) {
+        Ok(answer) => answer,
+        Err(exit) => return exit,
+    };
+    let said = serde_json::from_slice::<Value>(&body).ok().filter(|_| status == StatusCode::OK);
+    let Some(said) = said else {
+        tell(&format!("error: the gateway answered {status}: {}", String::from_utf8_lossy(&body).trim_end()));
+        return Exit::Environment;
+    };
+    match args.format {
+        Format::Json => print(&format!("{said:#}")),
+        Format::Human => print(human(&said, now().0).trim_end()),
+    }
+    if said["state"] == "rejected" { Exit::No } else { Exit::Yes }
+}
+
+fn human(said: &Value, now: u64) -> String {
+    let hash = said["hash"].as_str().unwrap_or_default();
+    let files = said["files"].as_array().map_or(0, Vec::len);
+    let since = moment(&said["loaded_at"], now);
+    let mut lines =
+        vec![format!("live      revision {}, rules {}, {files} files", said["revision"], short(hash))];
+    lines.push(format!("since     {since}"));
+    let refused = &said["last_error"];
+    if !refused.is_null() {
+        let hash = refused["hash"].as_str().map_or("unreadable", short);
+        let count = refused["errors"].as_u64().unwrap_or_default();
+        let word = if count == 1 { "mistake" } else { "mistakes" };
+        lines.push(format!("rejected  {hash}, {count} {word}, {}", moment(&refused["at"], now)));
+        lines.push(format!("          {}", refused["first"].as_str().unwrap_or_default()));
+    }
+    let candidate = &said["candidate"];
+    if !candidate.is_null() {
+        let hash =
+            candidate["hash"].as_str().map_or_else(|| candidate.to_string(), |own| short(own).to_owned());
+        lines.push(format!("candidate {hash}"));
+    }
+    lines.extend(waiting(said));
+    lines.join("\n")
+}
+
+/// What waits for a restart.
+pub(super) fn waiting(rules: &Value) -> Vec<String> {
+    let keys: Vec<&str> =
+        rules["pending_restart"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if keys.is_empty() { Vec::new() } else { vec![format!("waiting for a restart: {}", keys.join(", "))] }
+}
+
+fn short(hash: &str) -> &str {
+    hash.get(..8).unwrap_or(hash)
+}
+
+fn moment(at: &Value, now: u64) -> String {
+    let at = at.as_u64().unwrap_or_default();
+    let ago = now.saturating_sub(at);
+    let ago = match ago {
+        0..=119 => format!("{ago} s ago"),
+        120..=7_199 => format!("{} min ago", ago / 60),
+        7_200..=172_799 => format!("{} h ago", ago / 3_600),
+        _ => format!("{} days ago", ago / 86_400),
+    };
+    let when = i64::try_from(at).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+    when.map_or(ago.clone(), |when| format!("{when}, {ago}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_live_and_what_was_refused_stand_under_each_other() {
+        let said = json!({
+            "state": "rejected", "revision": 41, "hash": "9c7f22d1aa", "files": [1, 2], "loaded_at": 1_000,
+            "last_error": { "hash": "77aa01beff", "errors": 1, "first": "GW2002 desk.toml:8:13 unknown", "at": 1_200 },
+            "pending_restart": ["listen.address"],
+        });
+        let text = human(&said, 1_300);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "live      revision 41, rules 9c7f22d1, 2 files");
+        assert!(lines[1].ends_with("5 min ago"), "{text}");
+        assert!(lines[2].contains("77aa01be, 1 mistake") && lines[3].contains("desk.toml:8:13"), "{text}");
+        assert_eq!(lines[4], "waiting for a restart: listen.address");
+    }
+}
