@@ -65,6 +65,8 @@
 //! - A module uses only what stands above it; the pure half has no clock, socket, file or `async`; no file and no function is
 //!   too long to be read at a sitting (`architecture`).
 //! - One `Live::load` per request, and per event of a socket. Only `control::reload` publishes, and only what compiled whole (`architecture`, `reload`).
+//! - Candidate rules answer only for the tenants that try them, as the live rules see who is acted for, and before anything is
+//!   spent; whatever they are, no other answer depends on them, and what they would have to ask is never an allow (`candidate`).
 //! - The compiled rules say what a naive reading of the design says (`policy::reference`).
 //! - Unknown never allows, and no default is "allow" (`policy::properties`). An empty, vanished or broken rule directory never
 //!   widens anything (`reload`).

@@ -130,6 +130,24 @@ pub enum TenantError {
 }
 
 impl Rejection {
+    /// Whether it is rules that refused: another set of them could have answered something else.
+    #[must_use]
+    pub fn is_the_rules(&self) -> bool {
+        matches!(
+            self,
+            Self::NoRoute
+                | Self::MethodNotAllowed { .. }
+                | Self::CredentialMissing
+                | Self::Principal(_)
+                | Self::Tenant(_)
+                | Self::Denied
+                | Self::StepUp(_)
+                | Self::Unanswered
+                | Self::FieldNotPermitted
+                | Self::NoSeat
+        )
+    }
+
     /// The response's status.
     #[must_use]
     pub fn status(&self) -> StatusCode {

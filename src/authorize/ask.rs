@@ -223,6 +223,24 @@ impl Pending {
         &self.questions
     }
 
+    /// Whether all that is left is to be spent: a seat, room within a rate.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.questions.iter().any(Question::is_last)
+    }
+
+    /// What it rests on so far.
+    #[must_use]
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// The body, if it was read.
+    #[must_use]
+    pub fn body(&self) -> Option<&Arc<Json>> {
+        self.course.known.body.as_ref()
+    }
+
     /// The snapshot that it began with.
     #[must_use]
     pub fn snapshot(&self) -> &Arc<Snapshot> {

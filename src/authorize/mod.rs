@@ -125,6 +125,19 @@ pub fn reopen(
     }
 }
 
+/// Rules on a request once more by other rules than those that it began with: for the caller whose token was verified then,
+/// and the body as far as it was read. Its address has paid on arrival.
+pub fn instead(
+    snapshot: &Arc<Snapshot>,
+    request: &RequestView<'_>,
+    caller: &Arc<VerifiedToken>,
+    body: Option<Arc<serde_json::Value>>,
+    now: Timestamp,
+) -> Ruling {
+    let course = Course::of_request(Shown::Verified(caller.clone()), now);
+    conclude(snapshot, request, Course { known: Known::of_body(body), ..course })
+}
+
 /// An event that a client sends on a socket.
 #[derive(Clone, Debug)]
 pub struct Event<'e> {

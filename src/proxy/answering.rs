@@ -2,12 +2,14 @@
 //! tokens of rates taken.
 //! What the answers mean is for the ruling to say.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::request::Parts;
 use hyper::body::Incoming;
+use serde_json::Value as Json;
 
 use super::plane::Plane;
 use super::reading;
@@ -17,6 +19,9 @@ use crate::plumbing::Limits;
 use crate::policy::lookup::LookedUp;
 use crate::rejection::Rejection;
 use crate::request::{RequestView, Timestamp};
+use crate::shadow::Candidate;
+use crate::snapshot::Snapshot;
+use crate::token::VerifiedToken;
 use crate::upstream::Upstreams;
 
 /// A request's body, as far as it was needed for the decision.
@@ -42,26 +47,104 @@ pub(super) struct Readable<'r> {
 pub(super) struct Answering<'p> {
     pub(super) plane: &'p Plane,
     pub(super) upstreams: &'p Upstreams,
+    /// The rules that it began with.
+    pub(super) snapshot: &'p Arc<Snapshot>,
+}
+
+/// How other rules are put the same: by the caller whose token was verified, and the body as far as it was read.
+pub(super) type Instead<'i> =
+    &'i (dyn Fn(&Arc<Snapshot>, &Arc<VerifiedToken>, Option<Arc<Json>>) -> Ruling + Sync);
+
+/// What came of a ruling.
+pub(super) struct Settled {
+    pub(super) ruled: Result<Permit, Rejection>,
+    pub(super) evidence: Evidence,
+    /// The rules whose answer it is, where a candidate answers for the live ones.
+    pub(super) candidate: Option<Arc<Candidate>>,
+}
+
+/// How far a ruling is carried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// To its end.
+    Settled,
+    /// To where something would be spent: a seat, room within a rate.
+    Spending,
 }
 
 impl Answering<'_> {
     /// Goes on with a ruling until it is one.
     pub(super) async fn settle(
         self,
-        mut ruling: Ruling,
+        ruling: Ruling,
         request: &RequestView<'_>,
         mut body: Option<Readable<'_>>,
-    ) -> (Result<Permit, Rejection>, Evidence) {
+        instead: Instead<'_>,
+    ) -> Settled {
+        if self.plane.shadow().answers_some() {
+            return Box::pin(self.tried(ruling, request, body, instead)).await;
+        }
+        let ruling = self.carry(ruling, request, body.as_mut(), Until::Settled).await;
+        Settled::of(ruling, None)
+    }
+
+    /// The live rules say who is acted for, a candidate answers for them where it is tried out there. It is asked before
+    /// anything is spent, so that nothing is spent twice; where it sees another tenant, the live answer stands.
+    async fn tried(
+        self,
+        ruling: Ruling,
+        request: &RequestView<'_>,
+        mut body: Option<Readable<'_>>,
+        instead: Instead<'_>,
+    ) -> Settled {
+        let live = self.carry(ruling, request, body.as_mut(), Until::Spending).await;
+        let mut answer = (live, None);
+        if let Some((tenant, candidate, theirs)) = self.other(&answer.0, instead) {
+            let theirs = self.carry(theirs, request, body.as_mut(), Until::Spending).await;
+            if is_about(&theirs, &tenant) {
+                answer = (theirs, Some(candidate));
+            }
+        }
+        let (ruling, candidate) = answer;
+        let ruling = self.carry(ruling, request, body.as_mut(), Until::Settled).await;
+        let settled = Settled::of(ruling, candidate);
+        if let Some(candidate) = &settled.candidate {
+            self.plane.shadow().answered(candidate, &settled.evidence);
+        }
+        settled
+    }
+
+    /// What a candidate begins to say in the place of the live rules, if it answers for the tenant that they see.
+    fn other(self, live: &Ruling, instead: Instead<'_>) -> Option<(Arc<str>, Arc<Candidate>, Ruling)> {
+        let (evidence, body) = match live {
+            Ruling::Ask(pending) => (pending.evidence(), pending.body()),
+            Ruling::Refuse(rejection, _) if !rejection.is_the_rules() => return None,
+            Ruling::Permit(_, evidence) | Ruling::Refuse(_, evidence) => {
+                (evidence, evidence.judged.as_ref()?.known.body.as_ref())
+            }
+        };
+        let tenant = evidence.judged.as_ref()?.tenant.as_ref()?.name.clone();
+        let candidate = self.plane.shadow().answering(self.snapshot, &tenant)?;
+        let ruling = instead(&candidate.snapshot, evidence.caller.as_ref()?, body.cloned());
+        Some((tenant, candidate, ruling))
+    }
+
+    async fn carry(
+        self,
+        mut ruling: Ruling,
+        request: &RequestView<'_>,
+        mut body: Option<&mut Readable<'_>>,
+        until: Until,
+    ) -> Ruling {
         loop {
             let pending = match ruling {
-                Ruling::Permit(permit, evidence) => return (Ok(permit), evidence),
-                Ruling::Refuse(rejection, evidence) => return (Err(rejection), evidence),
-                Ruling::Ask(pending) => pending,
+                Ruling::Ask(pending) if until == Until::Settled || !pending.is_last() => pending,
+                done => return done,
             };
             // What is known already is answered without waiting; the rest is seldom, and large.
             let answers = match self.at_once(&pending) {
                 Some(answers) => Ok(answers),
-                None => Box::pin(self.answers(&pending, body.as_mut())).await,
+                None => Box::pin(self.answers(&pending, body.as_deref_mut())).await,
             };
             ruling = match answers {
                 Ok(answers) => pending.settle(request, answers),
@@ -135,6 +218,36 @@ impl Answering<'_> {
     }
 }
 
+impl Settled {
+    /// The rules whose answer it is.
+    pub(super) fn rules<'r>(&'r self, live: &'r Arc<Snapshot>) -> &'r Arc<Snapshot> {
+        self.candidate.as_ref().map_or(live, |candidate| &candidate.snapshot)
+    }
+
+    fn of(ruling: Ruling, candidate: Option<Arc<Candidate>>) -> Self {
+        let (ruled, evidence) = match ruling {
+            Ruling::Permit(permit, evidence) => (Ok(permit), evidence),
+            Ruling::Refuse(rejection, evidence) => (Err(rejection), evidence),
+            // It was carried to its end.
+            Ruling::Ask(_) => (Err(Rejection::Internal), Evidence::default()),
+        };
+        Self { ruled, evidence, candidate }
+    }
+}
+
+/// Whether a ruling is about what this tenant's things are asked for, or refuses before it sees any tenant.
+fn is_about(ruling: &Ruling, tenant: &str) -> bool {
+    let (evidence, refusal) = match ruling {
+        Ruling::Permit(_, evidence) => (evidence, None),
+        Ruling::Refuse(rejection, evidence) => (evidence, Some(rejection)),
+        Ruling::Ask(pending) => (pending.evidence(), None),
+    };
+    match evidence.judged.as_ref().and_then(|own| own.tenant.as_ref()) {
+        Some(own) => *own.name == *tenant,
+        None => refusal.is_some_and(Rejection::is_the_rules),
+    }
+}
+
 fn looked_up(own: &LookUpQuestion, answer: LookedUp) -> Answer {
     Answer::LookedUp { app: own.app, look_up: own.look_up, answer }
 }
@@ -142,13 +255,13 @@ fn looked_up(own: &LookUpQuestion, answer: LookedUp) -> Answer {
 /// Reads the body once. Where there is none to be read, nothing is known of it.
 async fn read(body: Option<&mut Readable<'_>>) -> Result<Answer, Rejection> {
     let Some(Readable { parts, limits, body }) = body else {
-        return Ok(Answer::Body(std::sync::Arc::new(serde_json::Value::Null)));
+        return Ok(Answer::Body(Arc::new(Json::Null)));
     };
     match std::mem::replace(*body, Received::Gone) {
         Received::Unread(incoming) => {
             let (bytes, value) = reading::json(parts, incoming, limits).await?;
             **body = Received::Read(bytes);
-            Ok(Answer::Body(std::sync::Arc::new(value)))
+            Ok(Answer::Body(Arc::new(value)))
         }
         Received::Read(_) | Received::Gone => Err(Rejection::Internal),
     }

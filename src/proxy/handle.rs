@@ -11,7 +11,7 @@ use std::task::Poll;
 use http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
-use super::answering::{Answering, Readable, Received, now};
+use super::answering::{Answering, Instead, Readable, Received, now};
 use super::body::Body;
 use super::connection::Client;
 use super::crossing::{self, Crossing};
@@ -23,7 +23,7 @@ use super::taking::Taking;
 use super::transform::Passing;
 use super::upgrade::{Asking, Wish};
 use super::{inbound, respond, socketio, upgrade};
-use crate::authorize::{Upgrade, authorize};
+use crate::authorize::{Upgrade, authorize, instead};
 use crate::rejection::Rejection;
 use crate::request::{CanonicalPath, Credential, Query, RequestView, read_host};
 use crate::snapshot::Snapshot;
@@ -37,10 +37,12 @@ pub(super) async fn handle(
     client: Arc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let snapshot = client.plane.load();
+    let (snapshot, mark) = client.plane.load_marked();
+    let revision = snapshot.revision;
     let slot = client.plane.enter(snapshot.gateway.limits.requests);
     let mut recorder = Recorder::new(slot, request.method());
-    recorder.judged_by(snapshot.revision);
+    recorder.judged_by(revision);
+    recorder.marked(mark);
     let dev_tokens = snapshot.verifier.dev_tokens();
     let crossing = Crossing::of(&snapshot, &request);
     let dialect = Dialect::of(&request);
@@ -49,7 +51,9 @@ pub(super) async fn handle(
         recorder.keep_refusal();
     }
     let taking = client.waiting.as_ref().map(|waiting| Taking::new(waiting.clone()));
-    let judged = crossing.as_ref().and_then(|_| recorder.evidence().judged.as_ref()).map(|own| own.operation);
+    // What pages may do is said by the live rules, by whose numbers a candidate's operation would be another one.
+    let is_theirs = crossing.is_some() && recorder.revision() == revision;
+    let judged = recorder.evidence().judged.as_ref().filter(|_| is_theirs).map(|own| own.operation);
     let mut response = match result {
         Ok(response) => respond::passed(response, recorder, taking),
         Err(rejection) if dialect == Dialect::Grpc => refused_call(&rejection, recorder, taking),
@@ -105,13 +109,15 @@ async fn serve(
         }
         let credential = Credential::read(view.headers)?;
         let ruling = authorize(&snapshot, &view, credential, now());
-        let answering = Answering { plane: &client.plane, upstreams: &upstreams };
+        let answering = Answering { plane: &client.plane, upstreams: &upstreams, snapshot: &snapshot };
         let readable = Readable { parts: &parts, limits: &snapshot.gateway.limits, body: &mut body };
-        let (permit, evidence) = answering.settle(ruling, &view, Some(readable)).await;
-        recorder.compared((&snapshot, &view), None, permit.as_ref().err(), &evidence);
-        let kept = recorder.keep(&snapshot, (&view, None), &evidence, permit.as_ref());
-        recorder.decided(evidence);
-        let permit = permit?;
+        let other: Instead<'_> = &|rules, caller, body| instead(rules, &view, caller, body, now());
+        let settled = answering.settle(ruling, &view, Some(readable), other).await;
+        recorder.compared((&snapshot, &view), None, &settled);
+        let (rules, evidence) = (settled.rules(&snapshot), &settled.evidence);
+        let kept = recorder.keep(rules, (&view, None), evidence, settled.ruled.as_ref());
+        recorder.decided(settled.evidence);
+        let permit = settled.ruled?;
         kept?;
         permit
     };

@@ -95,6 +95,15 @@ impl Plane {
         self.live.load()
     }
 
+    /// The current snapshot, and a number that is another one whenever a request could be judged by other rules.
+    pub(super) fn load_marked(&self) -> (Arc<Snapshot>, u64) {
+        // First of all: rules that come in between make the mark an old one, never a new one of old rules.
+        let generation = self.shadow.generation();
+        let snapshot = self.live.load();
+        let mark = snapshot.revision.wrapping_add(generation << 32);
+        (snapshot, mark)
+    }
+
     /// The counters.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {

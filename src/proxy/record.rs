@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, StatusCode};
 use uuid::fmt::Hyphenated;
 use uuid::{NoContext, Uuid};
 
-use super::answering::now;
+use super::answering::{Settled, now};
 use super::plane::{Plane, Slot};
 use crate::audit::{Necessity, Place};
 use crate::authorize::{Event, Permit};
@@ -33,6 +33,7 @@ struct Record {
     started: Instant,
     asked: Option<Instant>,
     kept: Option<Kept>,
+    mark: u64,
     slot: Slot,
 }
 
@@ -47,7 +48,7 @@ impl Recorder {
     pub(super) fn new(slot: Slot, method: &Method) -> Self {
         let method = is_listed(method).then(|| method.clone());
         let outcome = Outcome { method, ..Outcome::of(mint_id(), CLIENT_LEFT) };
-        Self(Box::new(Record { outcome, started: Instant::now(), asked: None, kept: None, slot }))
+        Self(Box::new(Record { outcome, started: Instant::now(), asked: None, mark: 0, kept: None, slot }))
     }
 
     /// The record of a socket's event.
@@ -82,17 +83,21 @@ impl Recorder {
         self.0.outcome.revision = revision;
     }
 
-    /// Has the candidate rules asked about the same, if there are any, once nobody waits for it.
+    /// Notes who judged: a candidate in the place of the live rules, or these, in which case the candidate rules are asked
+    /// about the same, if there are any, once nobody waits for it.
     pub(super) fn compared(
-        &self,
+        &mut self,
         (live, request): (&Arc<Snapshot>, &RequestView<'_>),
         event: Option<&Event<'_>>,
-        refusal: Option<&Rejection>,
-        evidence: &Evidence,
+        settled: &Settled,
     ) {
+        if let Some(candidate) = &settled.candidate {
+            return self.judged_by(candidate.snapshot.revision);
+        }
         let shadow = self.plane().shadow();
         if shadow.is_there() {
             let (id, now) = (self.request_id(), now());
+            let (refusal, evidence) = (settled.ruled.as_ref().err(), &settled.evidence);
             shadow.judged(&Judged { live, request, event, refusal, evidence, id, now });
         }
     }
@@ -106,6 +111,16 @@ impl Recorder {
     /// What the decision rested on.
     pub(super) fn evidence(&self) -> &Evidence {
         &self.0.outcome.evidence
+    }
+
+    /// What held when it began: whatever came of it is judged again once that is another.
+    pub(super) fn marked(&mut self, mark: u64) {
+        self.0.mark = mark;
+    }
+
+    /// What held when it began.
+    pub(super) fn mark(&self) -> u64 {
+        self.0.mark
     }
 
     /// The rule set that judged.

@@ -323,10 +323,10 @@ fn is_peers(error: &io::Error) -> bool {
 async fn sweep(plane: Arc<Plane>, pulse: Pulse, worker: usize) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        let (snapshot, now) = (plane.load(), Instant::now());
+        let ((snapshot, mark), now) = (plane.load_marked(), Instant::now());
         pulse.beat(worker, now);
         upstream::sweep(snapshot.gateway.limits.upstream_idle_timeout, now);
         plane.sockets.sweep(now);
-        plane.sockets.announce(snapshot.revision);
+        plane.sockets.announce(mark);
     }
 }

@@ -11,7 +11,6 @@ use super::{Candidate, Judged};
 use crate::analysis::posed::{Caller, Posed, PosedEvent};
 use crate::authorize::{Effect, Evidence};
 use crate::policy::Known;
-use crate::rejection::Rejection;
 use crate::request::RequestView;
 use crate::snapshot::Snapshot;
 
@@ -60,7 +59,7 @@ impl Asked {
     ) -> Option<Self> {
         let effect = match judged.refusal {
             None => Effect::Allow,
-            Some(refusal) if is_the_rules(refusal) => Effect::Deny,
+            Some(refusal) if refusal.is_the_rules() => Effect::Deny,
             Some(_) => return None,
         };
         let (request, evidence) = (judged.request, judged.evidence);
@@ -132,21 +131,4 @@ fn headers(all: &HeaderMap, candidate: &Candidate) -> HeaderMap {
         }
     }
     kept
-}
-
-/// Whether it is rules that refused: another set of them could have answered something else.
-fn is_the_rules(refusal: &Rejection) -> bool {
-    matches!(
-        refusal,
-        Rejection::NoRoute
-            | Rejection::MethodNotAllowed { .. }
-            | Rejection::CredentialMissing
-            | Rejection::Principal(_)
-            | Rejection::Tenant(_)
-            | Rejection::Denied
-            | Rejection::StepUp(_)
-            | Rejection::Unanswered
-            | Rejection::FieldNotPermitted
-            | Rejection::NoSeat
-    )
 }

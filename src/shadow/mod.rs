@@ -10,7 +10,7 @@ mod clerk;
 mod tally;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 
@@ -19,7 +19,7 @@ use http::{HeaderName, HeaderValue};
 
 use self::asked::Asked;
 pub use self::tally::Tally;
-use crate::authorize::{Event, Evidence};
+use crate::authorize::{Effect, Event, Evidence};
 use crate::rejection::Rejection;
 use crate::request::{RequestView, Timestamp};
 use crate::snapshot::Snapshot;
@@ -35,6 +35,10 @@ const QUEUE_MAX_BYTES: usize = 16 << 20;
 pub struct Shadow {
     /// Whether there are: what every request looks at.
     is_there: AtomicBool,
+    /// Whether they answer some tenants' requests.
+    answers: AtomicBool,
+    /// Changes with them, for whoever holds on to an answer.
+    generation: AtomicU64,
     candidate: ArcSwapOption<Candidate>,
     /// To the one thread that asks them, once there was a candidate.
     queue: OnceLock<SyncSender<Box<Asked>>>,
@@ -106,6 +110,8 @@ impl Shadow {
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             is_there: AtomicBool::new(false),
+            answers: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
             candidate: ArcSwapOption::empty(),
             queue: OnceLock::new(),
             waiting: Arc::default(),
@@ -125,11 +131,48 @@ impl Shadow {
         self.candidate.load_full()
     }
 
+    /// Whether there is a candidate that answers some tenants' requests. Costs one load.
+    #[must_use]
+    pub fn answers_some(&self) -> bool {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// The candidate, if it answers the requests of this acting tenant and stands beside these rules.
+    #[must_use]
+    pub fn answering(&self, live: &Snapshot, tenant: &str) -> Option<Arc<Candidate>> {
+        if !self.answers_some() {
+            return None;
+        }
+        let is_its = |own: &Arc<Candidate>| {
+            own.over == live.revision && own.tenants.iter().any(|name| **name == *tenant)
+        };
+        self.candidate().filter(is_its)
+    }
+
+    /// Changes whenever other rules may answer. Read before what is judged, it tells afterwards whether that still holds.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
     /// Has decisions judged by these rules too, or by none.
     pub fn stand(&self, candidate: Option<Arc<Candidate>>) {
+        let answers = candidate.as_ref().is_some_and(|own| !own.tenants.is_empty());
         let is_there = candidate.is_some();
         self.candidate.store(candidate);
         self.is_there.store(is_there, Ordering::Relaxed);
+        let answered = self.answers.swap(answers, Ordering::AcqRel);
+        if answers || answered {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Counts a decision of the candidate's that counted.
+    pub fn answered(&self, candidate: &Candidate, evidence: &Evidence) {
+        let tenant = evidence.judged.as_ref().and_then(|own| own.tenant.as_ref()).map(|own| &*own.name);
+        let effect = evidence.verdict.map_or(Effect::Deny, |verdict| verdict.effect);
+        candidate.tally.answered();
+        self.metrics.canary_decided(tenant, evidence.app.as_deref(), effect.as_str());
     }
 
     /// Notes an answer, for the candidate to be asked what it would have said. Never waits.

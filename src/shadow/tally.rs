@@ -28,6 +28,8 @@ struct Counts {
     unknown_kinds: usize,
     /// Differences of kinds that there was no room for.
     unlisted: u64,
+    /// Requests that it answered.
+    answered: u64,
 }
 
 /// What makes two differences alike.
@@ -85,6 +87,10 @@ impl Tally {
         counts.kinds.insert(kind, Sample { count: 1, first: now, last: now, example });
     }
 
+    pub(super) fn answered(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).answered += 1;
+    }
+
     /// Everything, for operators.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -105,6 +111,7 @@ impl Tally {
             "changes": changes,
             "kinds": kinds.into_iter().map(|(kind, sample)| kind.to_json(sample)).collect::<Vec<_>>(),
             "unlisted": counts.unlisted,
+            "answered": counts.answered,
         })
     }
 }

@@ -141,8 +141,8 @@ impl Metrics {
     }
 
     /// A decision of the candidate's that counted.
-    pub fn canary_decided(&self, tenant: &str, app: Option<&str>, effect: &'static str) {
-        self.count_by_tenant(&self.shadow.canary, (Some(tenant), app), &[effect]);
+    pub fn canary_decided(&self, tenant: Option<&str>, app: Option<&str>, effect: &'static str) {
+        self.count_by_tenant(&self.shadow.canary, (tenant, app), &[effect]);
     }
 
     fn count_by_tenant(

@@ -1,5 +1,6 @@
 //! Rules that are tried out beside the live ones: what is counted, what stays as it is, and how they become the live ones.
 
+mod canary;
 mod compared;
 mod promoted;
 mod state;

@@ -9,6 +9,7 @@ mod lives;
 mod polling;
 mod real;
 mod reference;
+mod tried;
 mod tunnel;
 
 use std::net::SocketAddr;

@@ -36,19 +36,18 @@ enum Format {
 
 /// Let the candidate rules answer some tenants' requests, or nobody's.
 #[derive(Clone, Debug, clap::Args)]
-#[group(id = "whose", required = true)]
 pub struct CanaryArgs {
     /// The gateway's file; it says where the running gateway hears operators
     #[arg(long, value_name = "FILE", default_value = "gateway.toml", env = "GATEWARDEN_CONFIG")]
     config: PathBuf,
     /// A tenant for whom the candidate's answers count, by its name; repeatable
-    #[arg(long = "tenant", value_name = "TENANT", group = "whose")]
+    #[arg(long = "tenant", value_name = "TENANT", required_unless_present_any = ["off", "configured"])]
     tenants: Vec<String>,
     /// The candidate answers nobody
-    #[arg(long, group = "whose")]
+    #[arg(long, conflicts_with_all = ["tenants", "configured"])]
     off: bool,
     /// The candidate answers the tenants that gateway.toml names
-    #[arg(long, group = "whose")]
+    #[arg(long, conflicts_with = "tenants")]
     configured: bool,
 }
 

@@ -62,14 +62,19 @@ fn files(status: &Value) -> String {
 fn decisions(said: &Value) -> String {
     let cell = |live: &str, answer: &str| said["cells"][live][answer].as_u64().unwrap_or(0);
     let total: u64 = ["allow", "deny"].iter().flat_map(|live| ANSWERS.map(|own| cell(live, own))).sum();
+    let answered = match said["answered"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(1) => "1 decision was its own\n".to_owned(),
+        Some(answered) => format!("{answered} decisions were its own\n"),
+    };
     if total == 0 {
-        return "no decision was compared yet\n".to_owned();
+        return format!("{answered}no decision was compared yet\n");
     }
     let row = |head: &str, cells: [String; 4]| {
         let cells = cells.map(|cell| format!("{cell:>12}")).concat();
         format!("{head:<12}{cells}\n")
     };
-    let mut text = format!("{total} decisions were compared\n\n");
+    let mut text = format!("{answered}{total} decisions were compared\n\n");
     text.push_str(&row("live", ANSWERS.map(str::to_owned)));
     for live in ["allow", "deny"] {
         text.push_str(&row(live, ANSWERS.map(|answer| cell(live, answer).to_string())));

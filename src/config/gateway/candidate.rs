@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::raw::Fields;
-use super::read::Reader;
+use super::read::{Reader, is_empty_list};
 use crate::plumbing::{CANDIDATE_DIRECTORY, CandidateConfig};
 
 impl Reader<'_> {
@@ -19,7 +19,10 @@ impl Reader<'_> {
             }
             candidate.rules = directory;
         }
-        self.unsupported(&mut fields, "tenants", "candidate rules are compared, and answer nobody yet");
+        if let Some(node) = fields.take("tenants").filter(|node| !is_empty_list(node)) {
+            let named = node.texts(self.diagnostics).unwrap_or_default();
+            candidate.tenants = named.iter().map(|text| text.value.into()).collect();
+        }
         fields.finish(self.diagnostics);
         candidate
     }

@@ -41,6 +41,14 @@ pub(in super::super) async fn answer(candidates: &Arc<Candidates>, parts: &Parts
         ("/candidate", _) => not_allowed("GET, HEAD, PUT, DELETE"),
         ("/candidate/sources", "GET" | "HEAD") => json_response(StatusCode::OK, &texts(candidates)),
         ("/candidate/sources", _) => not_allowed("GET, HEAD"),
+        ("/candidate/tenants", "PUT") => match read(parts, body).await.and_then(|said| tenants(&said)) {
+            Ok(tenants) => {
+                candidates.answer_for(tenants).await;
+                changed(candidates)
+            }
+            Err(refused) => refused,
+        },
+        ("/candidate/tenants", _) => not_allowed("PUT"),
         _ => text(StatusCode::NOT_FOUND, "there is no such endpoint\n"),
     }
 }
@@ -116,6 +124,20 @@ fn files(said: &Map<String, Value>) -> Result<Vec<SourceFile>, Answer> {
     files.iter().map(file).collect()
 }
 
+/// `{"tenants": ["acme"]}`, or `null` for those of `gateway.toml`.
+fn tenants(said: &Map<String, Value>) -> Result<Option<Vec<Box<str>>>, Answer> {
+    only(said, "tenants")?;
+    match said.get("tenants") {
+        Some(Value::Null) => Ok(None),
+        Some(Value::Array(names)) if names.len() <= TENANTS_MAX => {
+            let name =
+                |name: &Value| name.as_str().map(Into::into).ok_or(odd("names a tenant that is no text"));
+            names.iter().map(name).collect::<Result<_, _>>().map(Some)
+        }
+        _ => Err(odd("has no list `tenants`")),
+    }
+}
+
 fn only(said: &Map<String, Value>, key: &str) -> Result<(), Answer> {
     match said.keys().find(|own| *own != key) {
         Some(other) => Err(odd(&format!("has `{other}`, which means nothing here"))),
@@ -131,3 +153,5 @@ fn odd(why: &str) -> Answer {
 const SENT_MAX_BYTES: usize = 16 << 20;
 /// Longest name of a file.
 const NAME_MAX: usize = 200;
+/// Most tenants that are named while it runs.
+const TENANTS_MAX: usize = 1_000;

@@ -119,7 +119,7 @@ pub(super) async fn find(
         return Err(Rejection::Token(TokenError::Expired));
     }
     if !standing.is_carried
-        && standing.is_outdated(plane, asking.snapshot)
+        && standing.is_outdated(plane)
         && let Err(why) = standing.reopen(plane).await
     {
         plane.sockets.forget(&session);

@@ -52,8 +52,8 @@ impl Sockets {
     }
 
     /// Tells the sockets that these rules hold, unless they know.
-    pub(in crate::proxy) fn announce(&self, revision: u64) {
-        self.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
+    pub(in crate::proxy) fn announce(&self, mark: u64) {
+        self.revision.send_if_modified(|known| std::mem::replace(known, mark) != mark);
     }
 
     /// A turn at being judged again.

@@ -9,13 +9,13 @@ use http::header::{AUTHORIZATION, SEC_WEBSOCKET_KEY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::sync::Notify;
 
-use crate::authorize::{self, Event, Opening, Permit, Ruling, Upgrade};
+use crate::authorize::{self, Event, Evidence, Opening, Permit, Ruling, Upgrade};
 use crate::json::strict::{self, Strictness};
 use crate::lookup::Forgetting;
 use crate::outcome::Ending;
 use crate::policy::App;
 use crate::policy::socket::SocketRules;
-use crate::proxy::answering::{Answering, now};
+use crate::proxy::answering::{Answering, Instead, now};
 use crate::proxy::forward::Outbound;
 use crate::proxy::plane::Plane;
 use crate::proxy::record::Recorder;
@@ -46,7 +46,8 @@ pub(in crate::proxy) struct Standing {
     silence_ms: AtomicU64,
     /// Milliseconds from the beginning to what it said last.
     heard_ms: AtomicU64,
-    revision: AtomicU64,
+    /// Which rules held when the opening was judged last.
+    mark: AtomicU64,
     /// The app's writes that the opening was judged after last.
     written: AtomicU64,
 }
@@ -107,7 +108,7 @@ impl Standing {
             began: Instant::now(),
             silence_ms: AtomicU64::new(0),
             heard_ms: AtomicU64::new(0),
-            revision: AtomicU64::new(recorder.revision()),
+            mark: AtomicU64::new(recorder.mark()),
             written: AtomicU64::new(written),
         })
     }
@@ -179,19 +180,21 @@ impl Standing {
 
     /// Whether other rules hold than those that the opening was judged by last, or what its app said then may have been
     /// changed by a write.
-    pub(super) fn is_outdated(&self, plane: &Plane, snapshot: &Snapshot) -> bool {
-        self.revision.load(Ordering::Relaxed) != snapshot.revision
+    pub(super) fn is_outdated(&self, plane: &Plane) -> bool {
+        self.mark.load(Ordering::Relaxed) != plane.load_marked().1
             || self.written.load(Ordering::Relaxed) != plane.lookups().written(&self.app)
     }
 
     /// Judges the opening by the rules of now, for the caller of now.
     pub(super) async fn reopen(&self, plane: &Arc<Plane>) -> Result<Upgrade, Rejection> {
-        let (snapshot, path) = (plane.load(), CanonicalPath::parse(&self.head.path)?);
+        let ((snapshot, mark), path) = (plane.load_marked(), CanonicalPath::parse(&self.head.path)?);
         let written = plane.lookups().written(&self.app);
         let view = self.head.view(&path)?;
         let ruling = authorize::reopen(&snapshot, &view, self.caller().as_ref(), now());
-        let settled = settled(plane, Asked { snapshot: &snapshot, view: &view, event: None }, ruling).await;
-        self.revision.store(snapshot.revision, Ordering::Relaxed);
+        let other: Instead<'_> = &|rules, caller, _| authorize::reopen(rules, &view, Some(caller), now());
+        let judged = Asked { snapshot: &snapshot, view: &view, event: None };
+        let settled = settled(plane, judged, (ruling, other)).await;
+        self.mark.store(mark, Ordering::Relaxed);
         self.written.store(written, Ordering::Relaxed);
         let upgrade = settled.map_err(|refused| refused.rejection)?.upgrade().clone();
         self.judged_by(&upgrade)?;
@@ -203,8 +206,9 @@ impl Standing {
         let (snapshot, path) = (plane.load(), CanonicalPath::parse(&self.head.path)?);
         let view = self.head.view(&path)?;
         let ruling = authorize::authorize(&snapshot, &view, Credential::Bearer(token.as_bytes()), now());
+        let other: Instead<'_> = &|rules, own, body| authorize::instead(rules, &view, own, body, now());
         let judged = Asked { snapshot: &snapshot, view: &view, event: None };
-        let permit = settled(plane, judged, ruling).await.map_err(|refused| refused.rejection)?;
+        let permit = settled(plane, judged, (ruling, other)).await.map_err(|refused| refused.rejection)?;
         let Upgrade::SocketIo(opening) = permit.upgrade() else { return Err(Rejection::Denied) };
         let token = opening.caller.clone().ok_or(Rejection::CredentialMissing)?;
         if !self.is_of(&token) {
@@ -225,24 +229,43 @@ impl Standing {
         let unjudged = |rejection: Rejection| unjudged(plane, &snapshot, rejection);
         let path = CanonicalPath::parse(&self.head.path).map_err(|why| unjudged(why.into()))?;
         let view = self.head.view(&path).map_err(|why| unjudged(why.into()))?;
-        let app = snapshot.apps.iter().position(|app| app.name == self.app);
-        let app = app.ok_or(Rejection::NoRoute).map_err(unjudged)?;
         let caller = self.caller().ok_or(Rejection::CredentialMissing).map_err(unjudged)?;
-        let reads = snapshot.apps.get(app).is_some_and(App::reads_body);
-        let payload = match first.filter(|_| reads) {
-            Some(first) => {
-                let read = strict::read(first.as_bytes(), Strictness::BODY);
-                Some(Arc::new(read.map_err(|_| unjudged(Malformed::Body.into()))?))
-            }
-            None => None,
-        };
-        let event = Event { app, name, payload };
+        let said = Said { app: &self.app, name, first };
+        let event = said.to(&snapshot).map_err(unjudged)?;
         let ruling = authorize::event(&snapshot, &view, &caller, &event, now());
+        let other: Instead<'_> = &|rules, caller, _| match said.to(rules) {
+            Ok(event) => authorize::event(rules, &view, caller, &event, now()),
+            Err(why) => Ruling::Refuse(why, Evidence::default()),
+        };
         let judged = Asked { snapshot: &snapshot, view: &view, event: Some(&event) };
-        let mut permit = settled(plane, judged, ruling).await?;
+        let mut permit = settled(plane, judged, (ruling, other)).await?;
         // When the app is done with an event nobody sees; what is remembered goes at once, and again later.
         let _write = Forgetting::new(plane.lookups().clone(), permit.take_forgets());
         Ok(())
+    }
+}
+
+/// An event as it was sent.
+#[derive(Clone, Copy)]
+struct Said<'a> {
+    app: &'a str,
+    name: &'a str,
+    first: Option<&'a str>,
+}
+
+impl<'a> Said<'a> {
+    /// As these rules number apps, with what they read of it.
+    fn to(self, rules: &Snapshot) -> Result<Event<'a>, Rejection> {
+        let app = rules.apps.iter().position(|own| *own.name == *self.app).ok_or(Rejection::NoRoute)?;
+        let reads = rules.apps.get(app).is_some_and(App::reads_body);
+        let payload = match self.first.filter(|_| reads) {
+            Some(first) => {
+                let read = strict::read(first.as_bytes(), Strictness::BODY);
+                Some(Arc::new(read.map_err(|_| Malformed::Body)?))
+            }
+            None => None,
+        };
+        Ok(Event { app, name: self.name, payload })
     }
 }
 
@@ -269,7 +292,11 @@ struct Asked<'a> {
 }
 
 /// Answers a ruling's questions, and writes down what came of it.
-async fn settled(plane: &Arc<Plane>, asked: Asked<'_>, ruling: Ruling) -> Result<Permit, Refused> {
+async fn settled(
+    plane: &Arc<Plane>,
+    asked: Asked<'_>,
+    (ruling, other): (Ruling, Instead<'_>),
+) -> Result<Permit, Refused> {
     let Asked { snapshot, view, event } = asked;
     let mut recorder = Recorder::of_event(plane.enter(snapshot.gateway.limits.requests));
     recorder.judged_by(snapshot.revision);
@@ -277,16 +304,17 @@ async fn settled(plane: &Arc<Plane>, asked: Asked<'_>, ruling: Ruling) -> Result
         true => Err(Rejection::Overloaded),
         false => {
             let upstreams = plane.upstreams(snapshot);
-            let answering = Answering { plane, upstreams: &upstreams };
-            let (settled, evidence) = answering.settle(ruling, view, None).await;
+            let answering = Answering { plane, upstreams: &upstreams, snapshot };
+            let settled = answering.settle(ruling, view, None, other).await;
             // An opening was compared when it was a request.
-            if event.is_some() {
-                recorder.compared((snapshot, view), event, settled.as_ref().err(), &evidence);
+            if event.is_some() || settled.candidate.is_some() {
+                recorder.compared((snapshot, view), event, &settled);
             }
-            let kept =
-                recorder.keep(snapshot, (view, event.map(|own| own.name)), &evidence, settled.as_ref());
-            recorder.decided(evidence);
-            settled.and_then(|permit| kept.map(|()| permit))
+            let asked = (view, event.map(|own| own.name));
+            let (rules, evidence) = (settled.rules(snapshot), &settled.evidence);
+            let kept = recorder.keep(rules, asked, evidence, settled.ruled.as_ref());
+            recorder.decided(settled.evidence);
+            settled.ruled.and_then(|permit| kept.map(|()| permit))
         }
     };
     match settled {

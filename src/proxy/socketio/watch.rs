@@ -74,7 +74,7 @@ pub(in crate::proxy) async fn supervise(client: &Arc<Client>, standing: &Standin
     let mut written = plane.lookups().changes();
     loop {
         // Rules may have been changed between the opening and now.
-        if standing.is_outdated(plane, &plane.load()) {
+        if standing.is_outdated(plane) {
             let judged = Box::pin(judged_again(plane, standing));
             tokio::select! {
                 biased;

@@ -125,6 +125,7 @@ fn a_mistake_in_where_it_stands_is_told() {
     for (line, told) in [
         ("rules = \"rules\"", "another directory than that of the live rules"),
         ("rules = \"\"", "another directory"),
+        ("tenants = \"acme\"", "expected an array"),
         ("ruls = \"x\"", "did you mean `rules`?"),
     ] {
         let files = crate::process::Files::new("127.0.0.1:1".parse().unwrap(), crate::process::FREE_PORTS);
