@@ -41,6 +41,15 @@ pub(super) struct Stated {
     pub(super) anonymous: bool,
 }
 
+impl Stated {
+    /// Whether nothing was stated.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { app, tenant, roles, with, token, anonymous } = self;
+        let is_someone = app.is_some() || tenant.is_some() || token.is_some() || *anonymous;
+        !is_someone && roles.is_empty() && with.is_empty()
+    }
+}
+
 /// Why there is nothing to decide, and how the verb ends.
 #[derive(Debug)]
 pub(super) struct Unposed {

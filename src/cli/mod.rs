@@ -20,6 +20,7 @@ mod rulesets;
 pub mod run;
 pub mod serve;
 pub mod status;
+pub mod suggest;
 pub mod test;
 pub mod token;
 pub mod who;
@@ -76,6 +77,7 @@ enum Verb {
     Explain(explain::Args),
     Who(who::Args),
     Replay(replay::Args),
+    Suggest(suggest::Args),
     Matrix(matrix::Args),
     Routes(routes::Args),
     Reload(reload::Args),
@@ -117,6 +119,7 @@ pub fn run() -> Exit {
         Verb::Promote(args) => candidate::promote(&args),
         Verb::Discard(args) => candidate::discard(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Suggest(args) => suggest::run(&args),
         Verb::Replay(args) => replay::run(&args),
         Verb::Who(args) => who::run(&args),
         Verb::Matrix(args) => matrix::run(&args),

@@ -6,6 +6,7 @@
 
 pub mod again;
 pub mod replay;
+pub mod suggest;
 
 use std::hash::{BuildHasher, Hash, Hasher};
 

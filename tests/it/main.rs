@@ -38,6 +38,7 @@ mod run_cli;
 mod seats;
 mod soak;
 mod sockets;
+mod suggest;
 mod support;
 mod tls;
 mod tokens;

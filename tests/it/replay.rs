@@ -11,7 +11,7 @@ use crate::cli::says;
 const GATEWAY: &str = "[issuers.sso]\nkind = \"oidc\"\nissuer = \"https://sso.test\"\naudience = [\"api\"]\n\
     algorithms = [\"EdDSA\"]\njwks = \"https://sso.test/keys\"\n[upstreams.desk]\nat = [\"/desk\"]\nservers = [\"http://127.0.0.1:1\"]\n";
 const TENANTS: &str = "[tenant.acme]\nids = [\"acme\"]\napps = [\"desk\"]\n";
-const RULES: &str = "app = \"desk\"\nowns = [\"/desk\"]\nissuer = \"sso\"\nroles = \"token.roles\"\ntenant = \"acme\"\n\
+pub(crate) const RULES: &str = "app = \"desk\"\nowns = [\"/desk\"]\nissuer = \"sso\"\nroles = \"token.roles\"\ntenant = \"acme\"\n\
     [facts.token]\nroles = \"set\"\nteam = \"string\"\n[when]\nnight = \"token.team = 'night'\"\n\
     [mask]\n\"GET /desk/things/{thing}\" = { fields = [\"/price\"], unless = \"prices\" }\n\
     [resource.things]\nview = [\"GET /desk/things/{thing}\"]\nedit = [\"PUT /desk/things/{thing}\"]\n\

@@ -13,11 +13,11 @@ use crate::request::RequestView;
 use crate::snapshot::Snapshot;
 
 /// One side of a comparison.
-pub(super) struct Side {
+pub(super) struct Side<'s> {
     /// What the operator calls the rules.
-    pub(super) name: String,
+    pub(super) name: &'s str,
     /// Their answer, or why they can't be asked.
-    pub(super) answer: Result<Answer, String>,
+    pub(super) answer: Result<&'s Answer, String>,
 }
 
 /// A ruling in words.

@@ -1,9 +1,11 @@
 //! `gatewarden explain`: why a request would be answered as it is, step by step, with file and line; by two sets of
-//! rules, if a second one is named.
+//! rules, if a second one is named. Or why one was answered as it was, by its id.
 
 mod answer;
 mod print;
+mod recorded;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::answer::{Answer, Side};
@@ -27,8 +29,14 @@ pub struct Args {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
-    /// The method; EMIT for an event of a socket; or, alone, the code of a mistake such as GW2002
-    method: String,
+    /// A decision log to look for a request's id in, with those that it was rotated to; repeatable. Unless said, the
+    /// running gateway is asked, then the log that its file names is searched
+    #[arg(long = "log", value_name = "FILE", conflicts_with = "path")]
+    logs: Vec<PathBuf>,
+    /// The method; EMIT for an event of a socket. Or, alone, the id of a request that was answered (its X-Request-Id), or the
+    /// code of a mistake such as GW2002
+    #[arg(value_name = "METHOD|ID|CODE")]
+    asked: String,
     /// The path from the root, with its query if there is one; the event for EMIT
     path: Option<String>,
 }
@@ -41,8 +49,8 @@ enum Format {
 
 /// Explains; exit 0 for what is allowed, 1 for what is not.
 pub fn run(args: &Args) -> Exit {
-    if args.path.is_none() && codes::is_code(&args.method) {
-        return code(&args.method);
+    if args.path.is_none() && codes::is_code(&args.asked) {
+        return code(&args.asked);
     }
     match explain(args) {
         Ok(exit) => exit,
@@ -77,8 +85,9 @@ fn printed(exit: Exit) -> Unposed {
 }
 
 fn explain(args: &Args) -> Result<Exit, Unposed> {
+    let Some(path) = &args.path else { return recorded::run(args, &args.asked) };
     let own = RuleSet::configured(&args.files.config).map_err(printed)?;
-    let first = hypothetical(args, &own.snapshot)?;
+    let first = hypothetical(args, path, &own.snapshot)?;
     let Some(other) = &args.against else {
         show(args, |format| match format {
             Format::Human => print::one(&first),
@@ -88,21 +97,20 @@ fn explain(args: &Args) -> Result<Exit, Unposed> {
     };
     let other = RuleSet::read(other, &args.files.config).map_err(printed)?;
     // Where the other rules don't know what was stated, that is their answer.
-    let second = hypothetical(args, &other.snapshot).map_err(|unposed| unposed.why);
-    let sides = [Side { name: own.name, answer: Ok(first) }, Side { name: other.name, answer: second }];
+    let second = hypothetical(args, path, &other.snapshot).map_err(|unposed| unposed.why);
+    let sides = [
+        Side { name: &own.name, answer: Ok(&first) },
+        Side { name: &other.name, answer: second.as_ref().map_err(Clone::clone) },
+    ];
     show(args, |format| match format {
         Format::Human => print::beside(&sides),
         Format::Json => print::machine_beside(&sides),
     });
-    Ok(sides.iter().find_map(|own| own.answer.as_ref().ok()).map_or(Exit::No, exit))
+    Ok(exit(&first))
 }
 
-fn hypothetical(args: &Args, snapshot: &Arc<Snapshot>) -> Result<Answer, Unposed> {
-    let Some(path) = &args.path else {
-        let why = format!("`{}` is no code of a mistake; a request is a method and a path", args.method);
-        return Err(Unposed { why, exit: Exit::Usage });
-    };
-    let hypothesis = Hypothesis::of(snapshot, &args.stated, &args.method, path)?;
+fn hypothetical(args: &Args, path: &str, snapshot: &Arc<Snapshot>) -> Result<Answer, Unposed> {
+    let hypothesis = Hypothesis::of(snapshot, &args.stated, &args.asked, path)?;
     let assumed = hypothesis.assumed.clone();
     let answer = hypothesis.decide(snapshot, |view, ruling| {
         Answer::of(snapshot, &hypothesis.posed, Some(&args.stated), view, ruling)

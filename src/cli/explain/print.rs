@@ -56,7 +56,7 @@ fn tested(test: &Test) -> String {
 }
 
 /// Two answers, for people: what is the same once, what differs under each other, the first difference marked.
-pub(super) fn beside(sides: &[Side; 2]) -> String {
+pub(super) fn beside(sides: &[Side<'_>; 2]) -> String {
     let mut text = String::new();
     let [first, second] = sides;
     for (mark, side) in ["A", "B"].iter().zip(sides) {
@@ -144,8 +144,8 @@ pub(super) fn machine(answer: &Answer) -> String {
 }
 
 /// Two answers, for a program.
-pub(super) fn machine_beside(sides: &[Side; 2]) -> String {
-    let side = |own: &Side| match &own.answer {
+pub(super) fn machine_beside(sides: &[Side<'_>; 2]) -> String {
+    let side = |own: &Side<'_>| match &own.answer {
         Ok(answer) => json!({ "name": own.name, "answer": value(answer) }),
         Err(why) => json!({ "name": own.name, "unasked": why }),
     };

@@ -1,12 +1,15 @@
 //! Decision logs for the verbs that look back: files are read in large blocks by one thread and taken apart by as many as
 //! there are processors, and never held whole.
 
+mod search;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
+pub(super) use self::search::{search, with_rotated};
 use super::Exit;
 use super::load::tell;
 use crate::record::{self, LINE_MAX_BYTES, Record};
