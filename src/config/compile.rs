@@ -124,7 +124,7 @@ pub fn compile(sources: &Sources, carried: Carried<'_>) -> Result<Compiled, Diag
             };
             Ok(Compiled { snapshot, remarks: diagnostics })
         }
-        _ => Err(diagnostics),
+        _ => Err(diagnostics.without_notes()),
     }
 }
 

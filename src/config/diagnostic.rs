@@ -291,6 +291,13 @@ impl Diagnostics {
         self.0.dedup_by(|a, b| a.code == b.code && a.message == b.message && a.primary == b.primary);
     }
 
+    /// Errors and warnings alone: who has a mistake to mend isn't helped by what is only for reading.
+    #[must_use]
+    pub fn without_notes(mut self) -> Self {
+        self.0.retain(|own| own.severity != Severity::Note);
+        self
+    }
+
     /// The first error in one line: `GW2002 rules/desk.toml:8:13 unknown resource …`.
     #[must_use]
     pub fn first_line(&self, files: &[SourceFile]) -> String {
