@@ -37,19 +37,7 @@ pub fn carried(snapshot: &Snapshot, permit: &Permit, evidence: &Evidence) -> Vec
     for (key, value) in &evidence.narrowed {
         steps.push(step(format!("the list is filtered by {key} = '{value}'")));
     }
-    if let Some(edits) = permit.edits() {
-        let list = |all: &mut dyn Iterator<Item = String>| all.collect::<Vec<_>>().join(", ");
-        if !edits.masks.is_empty() {
-            let hidden = list(&mut edits.masks.iter().map(ToString::to_string));
-            steps.push(step(format!("{hidden} hidden in the answer")));
-        }
-        let conditions = conditions_of_filters(snapshot, evidence);
-        for (filter, condition) in edits.filters.iter().zip(conditions) {
-            let items = filter.items.to_string();
-            let items = if items.is_empty() { "the answer's array".to_owned() } else { items };
-            steps.push(step(format!("of {items} only what meets `{condition}` is passed on")));
-        }
-    }
+    steps.extend(edited(snapshot, permit, evidence).into_iter().map(step));
     steps.extend(evidence.judged.as_ref().and_then(seat).map(step));
     for (name, value) in permit.supplied() {
         let told = step(format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
@@ -61,6 +49,23 @@ pub fn carried(snapshot: &Snapshot, permit: &Permit, evidence: &Evidence) -> Vec
         steps.push(step(format!("on record: {name} = {value}")));
     }
     steps
+}
+
+/// What is done to the answer, in sentences.
+pub(super) fn edited(snapshot: &Snapshot, permit: &Permit, evidence: &Evidence) -> Vec<String> {
+    let mut told = Vec::new();
+    let Some(edits) = permit.edits() else { return told };
+    if !edits.masks.is_empty() {
+        let hidden: Vec<_> = edits.masks.iter().map(ToString::to_string).collect();
+        told.push(format!("{} hidden in the answer", hidden.join(", ")));
+    }
+    let conditions = conditions_of_filters(snapshot, evidence);
+    for (filter, condition) in edits.filters.iter().zip(conditions) {
+        let items = filter.items.to_string();
+        let items = if items.is_empty() { "the answer's array".to_owned() } else { items };
+        told.push(format!("of {items} only what meets `{condition}` is passed on"));
+    }
+    told
 }
 
 /// The licence seat that was asked for.

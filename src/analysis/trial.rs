@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::carried::carried;
+use super::carried::edited;
 use crate::authorize::{Effect, Evidence, Permit, Question, Ruling, TokenHandling};
 use crate::rejection::Rejection;
 use crate::snapshot::Snapshot;
@@ -57,7 +57,20 @@ pub struct Side {
     /// What it rested on.
     pub evidence: Evidence,
     /// What an allow carries along.
-    carries: Vec<String>,
+    carries: Vec<Carried>,
+}
+
+/// One thing that an allow carries along. Its value may be a fact that nobody is to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Carried {
+    what: String,
+    value: String,
+}
+
+impl Carried {
+    fn of(what: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { what: what.into(), value: value.into() }
+    }
 }
 
 impl Side {
@@ -113,10 +126,15 @@ impl Side {
         self.evidence.judged.as_ref()?.tenant.as_ref().map(|tenant| &tenant.name)
     }
 
-    /// What this side's allow carries along and the other's doesn't.
+    /// What this side's allow carries along and the other's doesn't; of what has only another value, that it has.
     #[must_use]
     pub fn beyond(&self, other: &Self) -> Vec<String> {
-        self.carries.iter().filter(|own| !other.carries.contains(own)).cloned().collect()
+        let own = self.carries.iter().filter(|own| !other.carries.contains(own));
+        let told = own.map(|own| {
+            let is_there = other.carries.iter().any(|theirs| theirs.what == own.what);
+            if is_there { format!("{} (of another value)", own.what) } else { own.what.clone() }
+        });
+        told.collect()
     }
 }
 
@@ -134,17 +152,28 @@ pub fn verdict(live: &Side, candidate: &Side) -> Verdict {
 }
 
 /// What would be seen of an allow from outside: where the request goes, as what and for whom, and what is done to its answer.
-fn carries(snapshot: &Snapshot, permit: &Permit, evidence: &Evidence) -> Vec<String> {
+fn carries(snapshot: &Snapshot, permit: &Permit, evidence: &Evidence) -> Vec<Carried> {
     let upstream = snapshot.gateway.upstreams.get(permit.upstream()).map_or("", |own| &own.name);
-    let mut told = vec![format!("sent to {upstream} as {}", path_of(permit.target()))];
+    let mut told = vec![Carried::of(format!("sent to {upstream}"), path_of(permit.target()))];
     if let Some(tenant) = evidence.judged.as_ref().and_then(|own| own.tenant.as_ref()) {
-        told.push(format!("for tenant {}", tenant.name));
+        told.push(Carried::of(format!("for tenant {}", tenant.name), ""));
     }
     if permit.authorization() == TokenHandling::Pass {
-        told.push("with the caller's token".to_owned());
+        told.push(Carried::of("with the caller's token", ""));
     }
-    told.extend(permit.removed().iter().map(|name| format!("without the client's own {name}")));
-    told.extend(carried(snapshot, permit, evidence).into_iter().map(|step| step.text));
+    told.extend(
+        permit.removed().iter().map(|name| Carried::of(format!("without the client's own {name}"), "")),
+    );
+    for (key, value) in &evidence.narrowed {
+        told.push(Carried::of(format!("the list is filtered by {key}"), value));
+    }
+    for (name, value) in permit.supplied() {
+        told.push(Carried::of(format!("with {name}"), String::from_utf8_lossy(value.as_bytes())));
+    }
+    for (name, value) in &evidence.audited {
+        told.push(Carried::of(format!("{name} on record"), value));
+    }
+    told.extend(edited(snapshot, permit, evidence).into_iter().map(|text| Carried::of(text, "")));
     told
 }
 

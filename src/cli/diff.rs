@@ -12,7 +12,7 @@ use crate::analysis::diff::{SnapshotDiff, diff};
 /// Compare two rule sets by meaning: who gains, who loses, when, each with a request that shows it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// What it was: `live`, a git revision (`git:main`), a gateway.toml, or a directory
+    /// What it was: `live`, `candidate`, a git revision (`git:main`), a gateway.toml, or a directory
     #[arg(value_name = "OLD")]
     old: String,
     /// What it is to be; the files of --config unless said
@@ -29,11 +29,23 @@ pub struct Args {
     format: Format,
 }
 
+/// Which differences are a negative answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum FailOn {
+pub(super) enum FailOn {
     Widen,
     Narrow,
     Any,
+}
+
+impl FailOn {
+    /// Whether these are.
+    pub(super) fn fails(self, found: &SnapshotDiff) -> bool {
+        match self {
+            Self::Widen => found.widens(),
+            Self::Narrow => found.narrows(),
+            Self::Any => !found.is_empty(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -63,12 +75,7 @@ pub fn run(args: &Args) -> Exit {
         Format::Md => print(&format!("{}\n{}", found.to_markdown(), sides(&old, &new, " · "))),
         Format::Json => print(&format!("{:#}", machine(&old, &new, &found))),
     }
-    let fails = match args.fail_on {
-        None => false,
-        Some(FailOn::Widen) => found.widens(),
-        Some(FailOn::Narrow) => found.narrows(),
-        Some(FailOn::Any) => !found.is_empty(),
-    };
+    let fails = args.fail_on.is_some_and(|own| own.fails(&found));
     if fails { Exit::No } else { Exit::Yes }
 }
 

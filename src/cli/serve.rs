@@ -217,9 +217,8 @@ impl Gateway {
         };
         self.runtime.spawn(health::tend(plane.clone(), system_resolver));
         self.runtime.spawn(keeper.clone().run());
-        let mut reloader = self.loaded.reloader;
-        reloader.write_to(log.clone());
-        self.runtime.spawn(reloader.run(Hints::FileSystem));
+        self.loaded.reloader.write_to(log.clone());
+        self.runtime.spawn(self.loaded.reloader.run(Hints::FileSystem));
         let serve = |(listener, reach)| self.runtime.spawn(serve_operators(listener, admin.clone(), reach));
         let mut duties: Vec<_> = operators.into_iter().map(serve).collect();
         duties.push(self.runtime.spawn(service::stay_watched(running.pulse(), readiness.clone())));

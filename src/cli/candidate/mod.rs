@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 pub use self::promote::{PromoteArgs, promote};
 use super::Exit;
 use super::load::{print, tell};
-use super::rulesets::admin;
+use super::rulesets::{RuleSet, admin};
+use crate::analysis::diff::{Effect, diff};
 use crate::control::sources;
 
 /// Rules that are tried out beside the live ones: what they are, and what they would change.
@@ -70,9 +71,29 @@ pub fn run(args: &Args) -> Exit {
     };
     match args.format {
         Format::Json => print(&format!("{status:#}")),
-        Format::Human => print(show::status(&status).trim_end()),
+        Format::Human => {
+            let differences = if status["state"] == "judged" { differences(&args.config) } else { None };
+            print(show::status(&status, differences.as_deref()).trim_end());
+        }
     }
     exit(&status)
+}
+
+/// How much it differs from what is live, in a line.
+fn differences(config: &Path) -> Option<String> {
+    let old = RuleSet::read("live", config).ok()?;
+    let new = RuleSet::read("candidate", config).ok()?;
+    let found = diff(&old.snapshot, &new.snapshot);
+    let count = |effect: Effect| {
+        let access = found.access.iter().filter(|own| own.effect == effect).count();
+        access + found.settings.iter().filter(|own| own.effect == effect).count()
+    };
+    let (wide, narrow, other) = (count(Effect::Widens), count(Effect::Narrows), count(Effect::Neither));
+    let how = match (wide, narrow, other) {
+        (0, 0, 0) => return Some("it means the same as what is live".to_owned()),
+        (wide, narrow, other) => format!("differences: {wide} widen, {narrow} narrow, {other} do neither"),
+    };
+    Some(format!("{how}: `gatewarden diff live candidate`"))
 }
 
 /// Says for whom the candidate answers.
@@ -99,7 +120,7 @@ pub fn discard(args: &DiscardArgs) -> Exit {
             Ok(after) => {
                 print("the candidate that was sent is discarded");
                 if after["state"] != "none" {
-                    print(show::status(&after).trim_end());
+                    print(show::status(&after, None).trim_end());
                 }
                 Exit::Yes
             }

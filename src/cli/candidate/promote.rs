@@ -8,10 +8,12 @@ use http::Method;
 use serde_json::Value;
 
 use super::super::Exit;
+use super::super::diff::FailOn;
 use super::super::hypothesis::now;
 use super::super::load::{print, read, report, tell};
 use super::super::rulesets::admin;
 use super::{ask, reload};
+use crate::analysis::diff::diff;
 use crate::config::{Carried, SourceFile, Sources, compile};
 use crate::control::{promotion, sources};
 
@@ -24,6 +26,9 @@ pub struct PromoteArgs {
     /// Only this file of the candidate, such as calling.toml; repeatable
     #[arg(long = "file", value_name = "NAME")]
     files: Vec<String>,
+    /// Promote nothing where someone could do more, less, or anything is different; exit 1
+    #[arg(long, value_enum, value_name = "WHAT")]
+    fail_on: Option<FailOn>,
 }
 
 /// A candidate's files, and where they are from.
@@ -59,7 +64,7 @@ fn promoted(args: &PromoteArgs) -> Result<Exit, Exit> {
         print("there is no candidate: nothing to promote");
         return Ok(Exit::No);
     }
-    compiles(&read(&args.config)?, &files)?;
+    holds(&read(&args.config)?, &files, args.fail_on)?;
     if rules.join("..data").exists() {
         return Err(environment(format!(
             "`{}` is swapped as a whole by whoever mounts it: change it there; nothing was promoted",
@@ -125,13 +130,29 @@ fn chosen(files: Vec<SourceFile>, names: &[String]) -> Result<(Vec<SourceFile>, 
     Ok(files.into_iter().partition(is_chosen))
 }
 
-/// Refuses what would be refused once it is there.
-fn compiles(base: &Sources, files: &[SourceFile]) -> Result<(), Exit> {
+/// Refuses what would be refused once it is there, shows what it changes, and refuses that where it was told to.
+fn holds(base: &Sources, files: &[SourceFile], fail_on: Option<FailOn>) -> Result<(), Exit> {
     let next = sources::overlaid(base, files);
-    let Err(why) = compile(&next, Carried::nothing_at(now())) else { return Ok(()) };
-    report(&why, &next.files);
-    tell("nothing was promoted");
-    Err(Exit::refused(&why))
+    let compiled = compile(&next, Carried::nothing_at(now())).map_err(|why| {
+        report(&why, &next.files);
+        tell("nothing was promoted");
+        Exit::refused(&why)
+    })?;
+    let Ok(before) = compile(base, Carried::nothing_at(now())) else {
+        tell("what stands on disk has mistakes, so what this changes can't be told");
+        if fail_on.is_some() {
+            tell("nothing was promoted");
+            return Err(Exit::No);
+        }
+        return Ok(());
+    };
+    let found = diff(&before.snapshot, &compiled.snapshot);
+    print(found.to_text().trim_end());
+    if fail_on.is_some_and(|own| own.fails(&found)) {
+        tell("nothing was promoted");
+        return Err(Exit::No);
+    }
+    Ok(())
 }
 
 /// Removes what was promoted from the candidate, unless it was edited meanwhile.

@@ -6,8 +6,8 @@ const ANSWERS: [&str; 4] = ["allow", "differently", "deny", "unknown"];
 /// Kinds of difference that are printed; JSON has them all.
 const KINDS_SHOWN: usize = 40;
 
-/// The whole state.
-pub(super) fn status(status: &Value) -> String {
+/// The whole state, and how much it differs from what is live.
+pub(super) fn status(status: &Value, differences: Option<&str>) -> String {
     let hash = word(&status["hash"]);
     let hash = hash.get(..8).unwrap_or(hash);
     let from = match word(&status["from"]) {
@@ -16,9 +16,10 @@ pub(super) fn status(status: &Value) -> String {
     };
     match word(&status["state"]) {
         "judged" => format!(
-            "candidate {hash} from {from}, on top of revision {}\n{}{}{}",
+            "candidate {hash} from {from}, on top of revision {}\n{}{}{}{}",
             status["over"],
             files(status),
+            differences.map_or_else(String::new, |own| format!("{own}\n")),
             canary(status),
             decisions(&status["decisions"])
         ),

@@ -18,6 +18,8 @@ use crate::snapshot::Snapshot;
 
 /// The word for what the running gateway judges by.
 const LIVE: &str = "live";
+/// The word for what it tries out beside that.
+const CANDIDATE: &str = "candidate";
 /// What a git revision begins with, where it has to be told from a path.
 const GIT: &str = "git:";
 
@@ -33,7 +35,7 @@ pub(super) struct RuleSet {
 
 impl RuleSet {
     /// Reads and compiles what `spec` names: `gateway.toml`, a directory that holds one, a directory of rule files beside
-    /// `config`, `live`, or a git revision. What stands in the way is printed.
+    /// `config`, `live`, `candidate`, or a git revision. What stands in the way is printed.
     pub(super) fn read(spec: &str, config: &Path) -> Result<Self, Exit> {
         let (name, sources) = match read_sources(spec, config) {
             Ok(found) => found,
@@ -64,6 +66,9 @@ impl RuleSet {
 fn read_sources(spec: &str, config: &Path) -> Result<(String, Sources), Diagnostics> {
     if spec == LIVE {
         return live(config);
+    }
+    if spec == CANDIDATE {
+        return candidate(config);
     }
     if let Some(revision) = spec.strip_prefix(GIT) {
         return git(revision, config);
@@ -124,6 +129,29 @@ fn live(config: &Path) -> Result<(String, Sources), Diagnostics> {
         return Err(odd());
     }
     Ok((format!("{LIVE} (revision {})", said["revision"].as_u64().ok_or_else(odd)?), sources))
+}
+
+/// What the gateway tries out: its own files on top of what is live.
+fn candidate(config: &Path) -> Result<(String, Sources), Diagnostics> {
+    let (name, base) = live(config)?;
+    let path = "/candidate/sources";
+    let (status, body) =
+        admin::ask(config, &http::Method::GET, path, bytes::Bytes::new()).map_err(unreadable)?;
+    let said: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let file = |file: &serde_json::Value| {
+        let path = file["path"].as_str()?;
+        let kind = sources::kind_of(sources::file_name(path));
+        Some(SourceFile { kind, path: path.into(), text: file["text"].as_str()?.to_owned() })
+    };
+    let files = said["files"].as_array().filter(|_| status.is_success());
+    let files: Option<Vec<SourceFile>> = files.and_then(|files| files.iter().map(file).collect());
+    match files {
+        None => Err(unreadable(
+            "the running gateway says nothing of candidates: is it of another version?".to_owned(),
+        )),
+        Some(files) if files.is_empty() => Err(unreadable("the running gateway has no candidate".to_owned())),
+        Some(files) => Ok((format!("{CANDIDATE} on top of {name}"), sources::overlaid(&base, &files))),
+    }
 }
 
 fn unreadable(message: String) -> Diagnostics {

@@ -128,3 +128,23 @@ fn with_any_candidate_live_answers_are_the_same() {
         assert_eq!(answers(), live, "{candidate}");
     }
 }
+
+#[test]
+fn the_decision_log_says_which_rules_answered() {
+    let trial = Trial::start("[decisions]\nfile = \"decisions.ndjson\"\n", |_| {});
+    trial.try_out("desk.toml", &turned());
+    assert_eq!(trial.verb(&["canary", "--tenant", "acme"]).0, 0);
+    assert_eq!((trial.asks_as("1", &["agent"], VIEW), trial.asks_as("2", &["agent"], VIEW)), (403, 200));
+    let live = trial.look()["rules"]["hash"].clone();
+    let candidate = trial.candidate()["hash"].clone();
+    let mut records = Vec::new();
+    eventually("both are written", || {
+        let text = std::fs::read_to_string(trial.files().path("decisions.ndjson")).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        records = lines.filter(|own| own["schema"] == "gatewarden.decision/1").collect();
+        records.len() == 2
+    });
+    let of = |tenant: &str| records.iter().find(|own| own["tenant"] == tenant).unwrap();
+    assert_eq!((&of("acme")["rules"]["hash"], &of("bodgit")["rules"]["hash"]), (&candidate, &live));
+    assert!(of("acme")["rule"].as_str().unwrap().contains("rules-next/desk.toml"), "{:#}", of("acme"));
+}

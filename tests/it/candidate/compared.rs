@@ -167,4 +167,23 @@ fn no_example_holds_what_a_caller_sent_beside_the_path() {
     assert!(!shown.contains("s3same") && !shown.contains(bearer), "{shown}");
     let example: &Value = &trial.candidate()["decisions"]["kinds"][0]["example"];
     assert_eq!(example["request_id"].as_str().unwrap().len(), 36, "{example}");
+    // Nor a fact's value, of what only the candidate sends along.
+    trial.try_out(
+        "desk.toml",
+        &RULES.replace("[resource.customers]", "[inject]\n\"X-Who\" = \"token.sub\"\n[resource.customers]"),
+    );
+    assert_eq!(trial.asks(&["agent"], VIEW), 200);
+    trial.cell("allow", "differently", 1);
+    let shown = trial.candidate()["decisions"].to_string();
+    assert!(shown.contains("with x-who") && !shown.contains("ada"), "{shown}");
+}
+
+#[test]
+fn a_path_that_is_not_written_down_is_in_no_example_either() {
+    let trial = Trial::start("[decisions]\nfile = \"decisions.ndjson\"\npath = false\n", |_| {});
+    trial.try_out("desk.toml", &turned());
+    assert_eq!(trial.asks(&["agent"], VIEW), 200);
+    trial.cell("allow", "deny", 1);
+    let kind = trial.candidate()["decisions"]["kinds"][0].clone();
+    assert_eq!((&kind["example"]["path"], &kind["route"]), (&Value::Null, &"/desk/customers/{id}".into()));
 }

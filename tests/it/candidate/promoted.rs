@@ -140,3 +140,22 @@ fn the_verb_shows_what_would_change() {
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     assert_eq!((code, &told["schema"]), (0, &"gatewarden.candidate/1".into()));
 }
+
+#[test]
+fn what_it_changes_is_shown_and_may_stand_against_it() {
+    let trial = Trial::start("", |_| {});
+    trial.try_out("desk.toml", &turned());
+    let (code, told) = trial.verb(&["promote", "--fail-on", "widen"]);
+    assert!(code == 1 && told.contains("nothing was promoted"), "{told}");
+    assert!(told.contains("gains") && told.contains("PUT /desk/customers/{id}"), "{told}");
+    assert_eq!(trial.rule(), RULES);
+    let (code, told) = trial.verb(&["diff", "live", "candidate"]);
+    assert!(code == 0 && told.contains("candidate on top of live (revision 1)"), "{told}");
+    let (code, told) = trial.verb(&["candidate"]);
+    assert!(code == 0 && told.contains("differences: 1 widen, 1 narrow"), "{told}");
+    // Nobody may do more by this one.
+    trial.try_out("desk.toml", &RULES.replace("[role.agent]\nview = [\"customers\"]\n", ""));
+    let (code, told) = trial.verb(&["promote", "--fail-on", "widen"]);
+    assert!(code == 0 && told.contains("loses"), "{told}");
+    assert_eq!(trial.verb(&["diff", "live", "candidate"]).0, 4, "there is none any more");
+}
