@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -183,7 +184,26 @@ fn targets(routes: usize) -> Vec<(Method, String)> {
     targets
 }
 
-fn snapshot(routes: usize, grants: Grants) -> Result<Arc<Snapshot>> {
+/// Writes the files that rulings are timed with, for whoever times something else with as many routes: `check`, `diff`. With an
+/// edit, every hundredth app's editors lose what they have under a condition, and its readers gain it.
+pub fn write(routes: usize, grants: Grants, edit: Edit, directory: &Path) -> Result<()> {
+    std::fs::create_dir_all(directory.join("rules"))?;
+    for (index, file) in sources(routes, grants).files.into_iter().enumerate() {
+        let is_edited = edit == Edit::Some && index % 100 == 2;
+        let text = if is_edited { file.text.replace("r0 if known", "r1 if known") } else { file.text };
+        std::fs::write(directory.join(&*file.path), text)?;
+    }
+    Ok(())
+}
+
+/// Whether a set that is written differs from the one that is written without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    None,
+    Some,
+}
+
+fn sources(routes: usize, grants: Grants) -> Sources {
     let gateway = "[issuers.sso]\nkind = \"oidc\"\nissuer = \"https://sso.example\"\naudience = [\"bench\"]\n\
         algorithms = [\"EdDSA\"]\njwks = \"unused.json\"\n[upstreams.all]\nat = [\"/\"]\nservers = [\"http://127.0.0.1:1\"]\n";
     let apps = routes.div_ceil(ROUTES_PER_APP);
@@ -205,7 +225,11 @@ fn snapshot(routes: usize, grants: Grants) -> Result<Arc<Snapshot>> {
             rules(app, routes.min(ROUTES_PER_APP), grants),
         ));
     }
-    let sources = Sources { files, hash: String::new() };
+    Sources { files, hash: String::new() }
+}
+
+fn snapshot(routes: usize, grants: Grants) -> Result<Arc<Snapshot>> {
+    let sources = sources(routes, grants);
     match compile(&sources, Carried::nothing()) {
         Ok(compiled) => Ok(Arc::new(compiled.snapshot)),
         Err(why) => Err(why.render(&sources.files, Style::Plain).into()),

@@ -6,7 +6,7 @@
 //! aimed at (`report`, `targets`). `setup.sh` installs the peers.
 //!
 //! Other modes: `--churn` swaps rule files under load and holds every answer against the two rule sets (`churn`);
-//! `--decide` times rulings alone (`decide`), `--edit` the editing of answers (`edit`); `--stage` and `--drive` are for
+//! `--decide` times rulings alone (`decide`), `--write-set` writes their files for others to time, `--edit` the editing of answers (`edit`); `--stage` and `--drive` are for
 //! profilers (`drive`). Nothing else here knows how the gateway works inside.
 
 mod churn;
@@ -51,8 +51,12 @@ fn carry_out(options: &Options) -> Result<()> {
         let files = options.certificate.clone().zip(options.key.clone());
         return peers::serve_floor(address, upstream, files);
     }
+    let grants = if options.conditions { decide::Grants::Conditions } else { decide::Grants::Plain };
+    if let Some(directory) = &options.write_set {
+        let edit = if options.edited { decide::Edit::Some } else { decide::Edit::None };
+        return decide::write(options.set_routes, grants, edit, directory);
+    }
     if let Some(sizes) = &options.decide {
-        let grants = if options.conditions { decide::Grants::Conditions } else { decide::Grants::Plain };
         return decide::run(sizes, options.rulings, grants);
     }
     match (&options.stage, &options.drive) {

@@ -60,9 +60,18 @@ pub struct Options {
     /// Time rulings alone, without a socket, for these numbers of routes, instead of measuring requests.
     #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "10,1000,100000")]
     pub decide: Option<Vec<usize>>,
-    /// Put the grants of `--decide` under conditions, and a requirement over them
-    #[arg(long, requires = "decide")]
+    /// Put the grants of `--decide` or `--write-set` under conditions, and a requirement over them
+    #[arg(long)]
     pub conditions: bool,
+    /// Write the files of that many routes to this directory, instead of measuring: see `--set-routes`
+    #[arg(long)]
+    pub write_set: Option<PathBuf>,
+    /// Routes of `--write-set`, a hundred an app
+    #[arg(long, default_value_t = 100_000)]
+    pub set_routes: usize,
+    /// Write a set that differs in every hundredth app
+    #[arg(long, requires = "write_set")]
+    pub edited: bool,
     /// Rulings timed by `--decide`.
     #[arg(long, default_value_t = 200_000)]
     pub rulings: u32,

@@ -14,7 +14,7 @@ use self::domain::Cell;
 use crate::policy::{App, Condition, Leaf, Operand, Truth};
 
 /// Most combinations of values that are tried for tests that share facts.
-const TRIED_MAX: usize = 20_000;
+const TRIED_MAX: usize = 4_096;
 /// Most tests that share facts whose every combination is taken for possible: 3^9 rows.
 const FREE_MAX: usize = 9;
 /// Most rows of all tests together.
@@ -149,11 +149,7 @@ fn components(leaves: &[&Leaf]) -> Vec<Vec<usize>> {
 
 /// The rows of tests that share facts, counted out over every value that matters. Nothing where they can't be.
 fn counted(app: &App, leaves: &[&Leaf]) -> Option<Vec<Vec<Truth>>> {
-    let domains = domain::of(app, leaves)?;
-    let tried = domains.iter().try_fold(1usize, |product, (_, cells)| product.checked_mul(cells.len()))?;
-    if tried > TRIED_MAX {
-        return None;
-    }
+    let domains = domain::of(app, leaves, TRIED_MAX)?;
     let mut rows = BTreeSet::new();
     let mut at = vec![0usize; domains.len()];
     loop {

@@ -26,7 +26,7 @@ const LOOKS_MAX: u32 = 40;
 /// Longest file that is read.
 pub const FILE_MAX_BYTES: u64 = 8 << 20;
 /// Most rule files.
-pub const FILES_MAX: usize = 1_000;
+pub const FILES_MAX: usize = 10_000;
 /// The one rule file that isn't an app.
 const TENANTS_FILE: &str = "tenants.toml";
 

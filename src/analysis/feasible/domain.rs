@@ -50,8 +50,9 @@ fn value(cell: &Cell) -> Option<Value<'_>> {
     })
 }
 
-/// The facts that tests read, each with every value that could make a difference. Nothing where that can't be counted out.
-pub(super) fn of(app: &App, leaves: &[&Leaf]) -> Option<Vec<(usize, Vec<Cell>)>> {
+/// The facts that tests read, each with every value that could make a difference. Nothing where that can't be counted out,
+/// or where there are more than `most` combinations.
+pub(super) fn of(app: &App, leaves: &[&Leaf], most: usize) -> Option<Vec<(usize, Vec<Cell>)>> {
     let mut facts: Vec<usize> = Vec::new();
     let mut texts: Vec<Box<str>> = Vec::new();
     let mut between = 0;
@@ -75,8 +76,14 @@ pub(super) fn of(app: &App, leaves: &[&Leaf]) -> Option<Vec<(usize, Vec<Cell>)>>
     texts.extend((0..fresh).map(|number| format!("~{number}").into()));
     texts.sort();
     texts.dedup();
-    let domain = |fact: usize| Some((fact, cells(app, fact, leaves, &texts)?));
-    facts.into_iter().map(domain).collect()
+    let mut tried: usize = 1;
+    let mut domains = Vec::new();
+    for fact in facts {
+        let cells = cells(app, fact, leaves, &texts)?;
+        tried = tried.checked_mul(cells.len()).filter(|tried| *tried <= most)?;
+        domains.push((fact, cells));
+    }
+    Some(domains)
 }
 
 /// Whether two facts are compared as values that are the same or not.

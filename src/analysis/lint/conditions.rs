@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{Finding, Kind, Subject, Weight};
 use crate::analysis::feasible::Worlds;
-use crate::fact::{Default, Source};
+use crate::fact::{Default, Literal, Source};
 use crate::policy::obligation::{Piece, SeatRule};
 use crate::policy::socket::Told;
 use crate::policy::{App, Condition, Operand, TenantRule, Truth};
@@ -25,6 +25,9 @@ fn constants(app: &App, findings: &mut Vec<Finding>) -> HashSet<usize> {
     let mut constant = HashSet::new();
     let mut named: HashSet<usize> = HashSet::new();
     for (index, own) in app.conditions.iter().enumerate() {
+        if is_plain(&own.condition) {
+            continue;
+        }
         let Some(worlds) = Worlds::of(app, [&own.condition]) else { continue };
         let comes_to = |wanted: Truth| worlds.find(|row| row.truth(app, &own.condition) == wanted).is_some();
         let what = if !comes_to(Truth::Holds) {
@@ -55,6 +58,18 @@ fn constants(app: &App, findings: &mut Vec<Finding>) -> HashSet<usize> {
     };
     findings.retain(|own| !matches!(own.subject, Subject::Condition(index) if rests_on_another(index)));
     constant
+}
+
+/// Whether a condition is one test that can be either, or another name of one that is looked at itself.
+fn is_plain(condition: &Condition) -> bool {
+    match condition {
+        Condition::Named(_) => true,
+        Condition::Leaf(leaf) => match &leaf.operand {
+            Operand::Fact(other) => *other != leaf.fact,
+            Operand::Literal(literal) => matches!(literal, Literal::Text(_) | Literal::Bool(_) | Literal::Time(_)),
+        },
+        Condition::All(_) | Condition::Any(_) | Condition::Not(_) => false,
+    }
 }
 
 /// The conditions that one names.

@@ -50,16 +50,20 @@ pub(in super::super) fn link(
 }
 
 fn check_names(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
-    for (index, draft) in drafts.iter().enumerate() {
-        if let Some(other) = drafts.iter().take(index).find(|other| other.name == draft.name) {
+    let mut named: HashMap<&str, &Draft<'_>> = HashMap::new();
+    for draft in drafts {
+        if let Some(other) = named.get(&*draft.name) {
             diagnostics.push(
                 Diagnostic::error(code::DUPLICATE, format!("app `{}` has two files", draft.name))
                     .at(draft.name_span, "again here")
                     .also(other.name_span, "first here"),
             );
         }
+        named.entry(&draft.name).or_insert(draft);
+    }
+    for draft in drafts {
         for (name, span) in &draft.shared_with {
-            if !drafts.iter().any(|other| *other.name == **name) {
+            if !named.contains_key(&**name) {
                 diagnostics.push(
                     Diagnostic::error(code::UNKNOWN_APP, format!("unknown app `{name}`"))
                         .at(*span, "no rule file is for it")
@@ -78,28 +82,47 @@ fn check_names(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     }
 }
 
-fn overlap(a: &Place, b: &Place) -> bool {
-    let hosts = a.host.is_none() || b.host.is_none() || a.host == b.host;
-    let below = |above: &str, path: &str| {
-        above == "/" || path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    hosts && (below(&a.prefix, &b.prefix) || below(&b.prefix, &a.prefix))
+/// Whether two places can be asked for by one host.
+fn same_host(a: &Place, b: &Place) -> bool {
+    a.host.is_none() || b.host.is_none() || a.host == b.host
+}
+
+/// A prefix and all that it lies under.
+fn upwards(prefix: &str) -> impl Iterator<Item = &str> {
+    let ends = prefix.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0);
+    let above = ends.filter_map(|end| prefix.get(..end));
+    above.chain([prefix]).chain((prefix != "/").then_some("/"))
 }
 
 fn check_owners(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
+    let mut owned: HashMap<&str, Vec<(usize, &Place, Span)>> = HashMap::new();
     for (index, draft) in drafts.iter().enumerate() {
-        for other in drafts.iter().take(index).filter(|other| other.name != draft.name) {
-            for (own, span) in &draft.owns {
-                if let Some((_, first)) = other.owns.iter().find(|(theirs, _)| overlap(own, theirs)) {
-                    diagnostics.push(
-                        Diagnostic::error(code::OVERLAP, format!("`{}` and `{}` own the same paths", other.name, draft.name))
-                            .at(*span, format!("`{}` owns this", draft.name))
-                            .also(*first, format!("`{}` owns this", other.name))
-                            .help("one app owns a path; it may let another claim operations there with `shared-with`"),
-                    );
+        for (place, span) in &draft.owns {
+            owned.entry(&place.prefix).or_default().push((index, place, *span));
+        }
+    }
+    // Of two places that overlap one lies under the other.
+    let mut pairs = BTreeMap::new();
+    for (index, draft) in drafts.iter().enumerate() {
+        for (place, span) in &draft.owns {
+            for (other, theirs, at) in upwards(&place.prefix).filter_map(|above| owned.get(above)).flatten() {
+                let is_other = drafts.get(*other).is_some_and(|other| other.name != draft.name);
+                if is_other && same_host(place, theirs) {
+                    let later = (index.max(*other), if index > *other { *span } else { *at });
+                    let first = (index.min(*other), if index > *other { *at } else { *span });
+                    pairs.entry((later, first.0)).or_insert(first.1);
                 }
             }
         }
+    }
+    for (((later, span), other), first) in pairs {
+        let (Some(draft), Some(other)) = (drafts.get(later), drafts.get(other)) else { continue };
+        diagnostics.push(
+            Diagnostic::error(code::OVERLAP, format!("`{}` and `{}` own the same paths", other.name, draft.name))
+                .at(span, format!("`{}` owns this", draft.name))
+                .also(first, format!("`{}` owns this", other.name))
+                .help("one app owns a path; it may let another claim operations there with `shared-with`"),
+        );
     }
 }
 
@@ -118,11 +141,15 @@ pub(super) fn owns(draft: &Draft<'_>, template: &Template, hosts: &[Box<str>]) -
     })
 }
 
+/// Whether an operation lies under what its own app owns.
+pub(super) fn is_own(draft: &Draft<'_>, operation: &OperationDraft) -> bool {
+    draft.owns.iter().any(|(place, _)| operation.template.is_under(&literals(&place.prefix)))
+}
+
 /// Every operation lies under what its app owns, or what an owner shares with it.
 fn check_reach(draft: &Draft<'_>, drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     for operation in draft.operations.iter().filter(|own| !own.template.is_event()) {
-        let own = draft.owns.iter().any(|(place, _)| operation.template.is_under(&literals(&place.prefix)));
-        if own {
+        if is_own(draft, operation) {
             continue;
         }
         let owner = drafts.iter().find(|other| owns(other, &operation.template, &draft.hosts));
@@ -174,11 +201,8 @@ fn check_reach(draft: &Draft<'_>, drafts: &[Draft<'_>], diagnostics: &mut Diagno
 /// with them its rules.
 fn check_shared_routes(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     for draft in drafts {
-        let is_own = |operation: &OperationDraft| {
-            operation.template.is_event()
-                || draft.owns.iter().any(|(place, _)| operation.template.is_under(&literals(&place.prefix)))
-        };
-        for operation in draft.operations.iter().filter(|own| !is_own(own)) {
+        let beyond = draft.operations.iter().filter(|own| !own.template.is_event() && !is_own(draft, own));
+        for operation in beyond {
             let whole = |other: &&Draft<'_>| {
                 other.operations.iter().any(|own| own.template.same_shape(&operation.template))
             };

@@ -3,13 +3,16 @@
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, code};
 use super::Draft;
-use super::link::owns;
+use super::link::{is_own, owns};
 
 /// What two apps claim is judged under each, and one allow suffices: whoever reads one of the files is told.
 pub(super) fn tell(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     for draft in drafts {
-        for owner in drafts.iter().filter(|other| other.name != draft.name) {
-            let shared = draft.operations.iter().filter(|own| {
+        // What lies under what an app owns lies under nothing that another one does; of most apps that is everything.
+        let beyond: Vec<_> = draft.operations.iter().filter(|own| !own.template.is_event() && !is_own(draft, own)).collect();
+        let others = drafts.iter().filter(|other| other.name != draft.name && !beyond.is_empty());
+        for owner in others {
+            let shared = beyond.iter().filter(|own| {
                 owns(owner, &own.template, &draft.hosts)
                     && owner.by_route.contains_key(&(own.verb, own.template.to_string()))
             });
