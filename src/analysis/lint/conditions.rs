@@ -66,7 +66,9 @@ fn is_plain(condition: &Condition) -> bool {
         Condition::Named(_) => true,
         Condition::Leaf(leaf) => match &leaf.operand {
             Operand::Fact(other) => *other != leaf.fact,
-            Operand::Literal(literal) => matches!(literal, Literal::Text(_) | Literal::Bool(_) | Literal::Time(_)),
+            Operand::Literal(literal) => {
+                matches!(literal, Literal::Text(_) | Literal::Bool(_) | Literal::Time(_))
+            }
         },
         Condition::All(_) | Condition::Any(_) | Condition::Not(_) => false,
     }

@@ -42,9 +42,12 @@ fn role(app: &App, text: Text<'_>, name: &str, diagnostics: &mut Diagnostics) ->
 
 /// `role = [patterns]`: the role, with what anyone has, may never hold any of them, whatever the conditions.
 fn never(app: &App, draft: &Draft<'_>, row: &Entry, diagnostics: &mut Diagnostics) {
-    let Some(role) = role(app, Text::of_key(row), &row.key, diagnostics) else { return };
+    // A role that isn't known doesn't keep its row's patterns from being looked at.
+    let role = role(app, Text::of_key(row), &row.key, diagnostics);
     for text in row.value.texts(diagnostics).unwrap_or_default() {
-        let broken = match pattern(app, draft, text, diagnostics) {
+        let pattern = pattern(app, draft, text, diagnostics);
+        let Some(role) = role else { continue };
+        let broken = match pattern {
             None => None,
             Some(Pattern::Permission(id)) => {
                 held(app, role, id).map(|place| (text.value.to_owned(), format!("it is granted at {place}")))
@@ -141,8 +144,9 @@ fn expect(
         diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(key.inner(), ""));
         return;
     };
+    let role = role(app, key, name, diagnostics);
     let Some(answer) = row.value.text(diagnostics) else { return };
-    let Some(role) = role(app, key, name, diagnostics) else { return };
+    let conditions = conditions(draft, answer, diagnostics);
     let operation = match find(app, draft, routes, verb, path) {
         Found::Operation(operation) => operation,
         Found::OtherMethods if answer.value == "deny" => return,
@@ -157,7 +161,7 @@ fn expect(
             return;
         }
     };
-    let Some(conditions) = conditions(draft, answer, diagnostics) else { return };
+    let (Some(role), Some(conditions)) = (role, conditions) else { return };
     let verdict = guard::compare(app, role, operation, &conditions);
     let met = match (answer.value, verdict) {
         ("allow", Verdict::Always) | ("deny", Verdict::Never) => true,

@@ -41,9 +41,10 @@ pub(in super::super) fn link(
         for (operation, own) in routed {
             builder.add(&draft.hosts, own.template.clone(), own.verb, OperationRef { app: index, operation });
         }
-        let Some(linked) = finish(draft, &bound, asked, context) else { continue };
+        // What the file expects of itself is held against what could be read of it, whatever else is wrong.
+        let (linked, is_whole) = finish(draft, &bound, asked, context);
         super::expect::check(&linked, draft, diagnostics);
-        apps.push(linked);
+        apps.extend(is_whole.then_some(linked));
     }
     check_shared_claims(&apps, &drafts, diagnostics);
     (apps, builder.build())
@@ -118,10 +119,13 @@ fn check_owners(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     for (((later, span), other), first) in pairs {
         let (Some(draft), Some(other)) = (drafts.get(later), drafts.get(other)) else { continue };
         diagnostics.push(
-            Diagnostic::error(code::OVERLAP, format!("`{}` and `{}` own the same paths", other.name, draft.name))
-                .at(span, format!("`{}` owns this", draft.name))
-                .also(first, format!("`{}` owns this", other.name))
-                .help("one app owns a path; it may let another claim operations there with `shared-with`"),
+            Diagnostic::error(
+                code::OVERLAP,
+                format!("`{}` and `{}` own the same paths", other.name, draft.name),
+            )
+            .at(span, format!("`{}` owns this", draft.name))
+            .also(first, format!("`{}` owns this", other.name))
+            .help("one app owns a path; it may let another claim operations there with `shared-with`"),
         );
     }
 }
@@ -339,15 +343,17 @@ fn look_ups(
 /// An upstream, by index, and the prefix that is cut off before it.
 type Bound = (usize, Arc<str>);
 
+/// The app, and whether all of it could be read: what couldn't be, something stands in for.
 fn finish(
     draft: &Draft<'_>,
     bound: &[Option<Bound>],
     look_ups: Option<Vec<LookUp>>,
     context: Context<'_>,
-) -> Option<App> {
+) -> (App, bool) {
     let mut operations = Vec::new();
+    let is_bound = bound.iter().all(Option::is_some);
     for (own, bound) in draft.operations.iter().zip(bound) {
-        let (upstream, strip) = bound.clone()?;
+        let (upstream, strip) = bound.clone().unwrap_or_default();
         operations.push(Operation {
             verb: own.verb,
             template: own.template.clone(),
@@ -359,10 +365,13 @@ fn finish(
             place: draft.place(own.span),
         });
     }
-    let tenant = match draft.tenant.clone()? {
-        TenantRule::Constant(tenant) => TenantRule::Constant(context.directory.named(&tenant.name)?.clone()),
-        rule @ TenantRule::From { .. } => rule,
+    let tenant = match draft.tenant.clone() {
+        Some(TenantRule::Constant(tenant)) => {
+            context.directory.named(&tenant.name).cloned().map(TenantRule::Constant)
+        }
+        rule => rule,
     };
+    let is_whole = is_bound && tenant.is_some() && draft.roles_fact.is_some() && look_ups.is_some();
     let names = |wanted: fn(&Source) -> Option<&Box<str>>| -> Box<[Box<str>]> {
         draft.facts.iter().filter_map(|fact| wanted(&fact.source).cloned()).collect()
     };
@@ -371,9 +380,9 @@ fn finish(
         issuer: draft.issuer.clone(),
         hosts: draft.hosts.clone().into(),
         base: draft.base.clone(),
-        roles_fact: draft.roles_fact?,
+        roles_fact: draft.roles_fact.unwrap_or_default(),
         purpose: Purpose::unique(),
-        tenant,
+        tenant: tenant.unwrap_or(TenantRule::From { sources: Box::default(), proven_by: None }),
         authorization: draft.authorization,
         read_queries: names(|source| match source {
             Source::Query(key) => Some(key),
@@ -390,7 +399,7 @@ fn finish(
         anyone: draft.roles.iter().position(|role| *role.name == *super::roles::ANYONE),
         roles: draft.roles.clone().into(),
         role_claims: role_claims(draft),
-        look_ups: look_ups?.into(),
+        look_ups: look_ups.unwrap_or_default().into(),
         injects: draft.injects.clone().into(),
         limits: super::limits::finish(draft),
         cors: draft.cors.clone(),
@@ -402,7 +411,7 @@ fn finish(
         required_everywhere: Box::default(),
     };
     app.required_everywhere = guard::required_everywhere(&app).into();
-    Some(app)
+    (app, is_whole)
 }
 
 fn role_claims(draft: &Draft<'_>) -> RoleClaims {

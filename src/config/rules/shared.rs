@@ -9,7 +9,8 @@ use super::link::{is_own, owns};
 pub(super) fn tell(drafts: &[Draft<'_>], diagnostics: &mut Diagnostics) {
     for draft in drafts {
         // What lies under what an app owns lies under nothing that another one does; of most apps that is everything.
-        let beyond: Vec<_> = draft.operations.iter().filter(|own| !own.template.is_event() && !is_own(draft, own)).collect();
+        let beyond: Vec<_> =
+            draft.operations.iter().filter(|own| !own.template.is_event() && !is_own(draft, own)).collect();
         let others = drafts.iter().filter(|other| other.name != draft.name && !beyond.is_empty());
         for owner in others {
             let shared = beyond.iter().filter(|own| {

@@ -183,6 +183,13 @@ fn member(draft: &mut Draft<'_>, entry: &Entry, diagnostics: &mut Diagnostics) -
             }
             _ => Told::Object(object(draft, table, diagnostics)),
         },
+        // A list means something under `keep` alone.
+        Raw::List(_) if entry.key != "keep" => {
+            let unknown = Diagnostic::error(code::UNKNOWN_KEY, format!("unknown key `{}`", entry.key));
+            let unknown = unknown.at(entry.span, "what is told is a fact, `roles`, `permissions` or a table");
+            diagnostics.push(unknown.nearest(entry.span, &entry.key, ["keep"]));
+            return None;
+        }
         _ => {
             let text = entry.value.text(diagnostics)?;
             match text.value {
