@@ -107,6 +107,11 @@ fn judge(
             return Again::Unknown(now(), missing);
         }
     }
+    // Who asked for what was nowhere, nobody wrote down.
+    let was_nowhere = matches!(&*record.reason, "no-such-operation" | "method-not-allowed");
+    if was_nowhere && reason == "token-missing" {
+        return Again::Unknown(now(), vec!["the caller's token".into()]);
+    }
     match change(record, effect, reason, &carried) {
         None => Again::Alike,
         Some(change) => Again::Otherwise(now(), change),

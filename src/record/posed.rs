@@ -89,8 +89,9 @@ impl Record {
         let now = Timestamp(now.ok_or(Unreplayable::Head("time"))?);
         let mut posed = Posed::new(method, self.target(snapshot)?, host, now);
         posed.caller = self.caller();
-        if let (Some(app), Some(name)) = (&self.app, &self.event) {
-            posed.event = Some(PosedEvent { app: app.as_str().into(), name: name.as_str().into() });
+        if let Some(name) = &self.event {
+            let app = self.app.as_deref().or_else(|| of_socket(snapshot, &posed)).unwrap_or_default();
+            posed.event = Some(PosedEvent { app: app.into(), name: name.as_str().into() });
         }
         if let (Some(app), "no-seat") = (&self.app, &*self.reason) {
             posed.seats.push((app.as_str().into(), Seated::Refused(Which::Named)));
@@ -372,6 +373,16 @@ impl Record {
             | Source::Header(_) => is_recorded,
         }
     }
+}
+
+/// The app whose socket a request opens: an event that no rule knew has no other.
+fn of_socket<'s>(snapshot: &'s Snapshot, posed: &Posed) -> Option<&'s str> {
+    let path = CanonicalPath::parse(&posed.target).ok()?;
+    let Match::Operations(claims) = snapshot.routes.find(&posed.host, &path, Some(Verb::Get)) else {
+        return None;
+    };
+    let mut apps = claims.iter().filter_map(|own| snapshot.apps.get(own.app));
+    apps.find(|app| app.socket.is_some()).map(|app| &*app.name)
 }
 
 fn is_sub(path: &[Box<str>]) -> bool {

@@ -17,11 +17,11 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_gatewarden");
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A `gatewarden` verb that serves, in a directory of its own.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
     place: TempDir,
     banner: String,
-    gateway: SocketAddr,
+    pub(crate) gateway: SocketAddr,
     admin: SocketAddr,
 }
 
@@ -33,7 +33,7 @@ fn verb(place: &Path, arguments: &[&str]) -> Command {
 }
 
 impl Serving {
-    fn dev() -> Self {
+    pub(crate) fn dev() -> Self {
         Self::start(tempfile::tempdir().unwrap(), &["--listen", "127.0.0.1:0"], &[])
     }
 
@@ -67,7 +67,7 @@ impl Serving {
         verb(self.place.path(), &["token", "dev"]).args(arguments).output().unwrap()
     }
 
-    fn token_of(&self, who: &str) -> String {
+    pub(crate) fn token_of(&self, who: &str) -> String {
         let output = self.token(&["--as", who]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -82,7 +82,7 @@ impl Serving {
         text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(' ')?.to_owned()))
     }
 
-    fn files(&self) -> PathBuf {
+    pub(crate) fn files(&self) -> PathBuf {
         self.place.path().join("gatewarden-dev")
     }
 
@@ -105,14 +105,14 @@ fn rest(child: &mut Child) -> String {
     text
 }
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
@@ -121,7 +121,7 @@ impl Answer {
     }
 }
 
-fn ask(address: SocketAddr, method: &str, path: &str, token: Option<&str>) -> Answer {
+pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, token: Option<&str>) -> Answer {
     let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
     exchange(address, &format!("{method} {path} HTTP/1.1\r\n{authorization}"), "")
 }
@@ -134,7 +134,7 @@ fn send(address: SocketAddr, method: &str, path: &str, token: &str, document: &s
     exchange(address, &head, document)
 }
 
-fn exchange(address: SocketAddr, head: &str, body: &str) -> Answer {
+pub(crate) fn exchange(address: SocketAddr, head: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
@@ -174,7 +174,7 @@ fn header(token: &str) -> Value {
 }
 
 #[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < PATIENCE, "never happened: {what}");

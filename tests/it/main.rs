@@ -24,6 +24,7 @@ mod faults;
 mod forwarding;
 mod grpc;
 mod h2_upstreams;
+mod hindsight;
 mod keys;
 mod limits;
 mod lookups;

@@ -187,6 +187,35 @@ fn what_the_log_does_not_hold_is_not_guessed() {
 }
 
 #[test]
+fn who_asked_for_what_was_nowhere_is_not_known() {
+    let nowhere = Record {
+        reason: "no-such-operation".to_owned(),
+        facts: serde_json::Map::new(),
+        ..Record {
+            issuer: None,
+            sub: None,
+            tenant: None,
+            app: None,
+            route: None,
+            roles: Vec::new(),
+            ..record(1, "clerk", "GET", "/desk/more", "")
+        }
+    };
+    let desk = Desk::with(RULES, std::slice::from_ref(&nowhere));
+    assert_eq!(desk.report(&["--fail-on", "any"])["alike"], 1);
+    let more = RULES.replace(
+        "view = [\"GET /desk/things/{thing}\"]",
+        "view = [\"GET /desk/things/{thing}\", \"GET /desk/more\"]",
+    );
+    let report = Desk::with(&more, &[nowhere]).report(&[]);
+    assert_eq!(
+        (&report["unknown"], &report["groups"][0]["missing"]),
+        (&1.into(), &json!(["the caller's token"])),
+        "{report:#}"
+    );
+}
+
+#[test]
 fn what_rules_had_no_part_in_is_counted_apart_and_what_is_unsure_is_said() {
     let mut records = day();
     records[0] = Record { sub: None, tenant: None, reason: "token-expired".to_owned(), ..records[0].clone() };

@@ -66,7 +66,7 @@ fn grants_without_use_and_the_least_that_suffices_are_named() {
         "suggest",
         0,
         &[],
-        &["boss (7 people, 100 requests): 1 of 3 permissions: things#edit", "nothing was changed"],
+        &["boss (100 requests, 7 people): 1 of 3 permissions: things#edit", "nothing was changed"],
     );
 }
 
@@ -124,7 +124,7 @@ fn a_period_is_cut_and_what_makes_it_unsure_is_said() {
         0,
         &[],
         &[
-            "allows were sampled (1 records stand for more): what looks unused may have been used",
+            "allows were sampled (1 of the records stand for more): what looks unused may have been used",
             "the log lost 4 records",
             "400 of the decisions were made by other rules than these",
             "6 minutes",

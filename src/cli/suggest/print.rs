@@ -93,7 +93,7 @@ fn caveats(printed: &Printed<'_>) -> Vec<String> {
     let mut said = Vec::new();
     if period.sampled > 0 {
         said.push(format!(
-            "allows were sampled ({} records stand for more): what looks unused may have been used",
+            "allows were sampled ({} of the records stand for more): what looks unused may have been used",
             period.sampled
         ));
     }
@@ -124,20 +124,26 @@ fn caveats(printed: &Printed<'_>) -> Vec<String> {
     said
 }
 
+/// `3 requests, 1 person`.
+fn whom(people: usize, requests: u64) -> String {
+    let (request, person) =
+        (if requests == 1 { "request" } else { "requests" }, if people == 1 { "person" } else { "people" });
+    format!("{requests} {request}, {people} {person}")
+}
+
 fn unused(own: &Unused) -> String {
     format!("{}  {}  {}   {}", own.app, own.role, own.permission, own.place)
 }
 
 fn needed(own: &Needed) -> String {
-    let used = |own: &Used| format!("{} ({} requests, {} people)", own.permission, own.requests, own.people);
+    let used = |own: &Used| format!("{} ({})", own.permission, whom(own.people, own.requests));
     let permissions: Vec<String> = own.permissions.iter().map(used).collect();
     let least = if permissions.is_empty() { "nothing".to_owned() } else { permissions.join(", ") };
     format!(
-        "{}  {} ({} people, {} requests): {} of {} permissions: {least}",
+        "{}  {} ({}): {} of {} permissions: {least}",
         own.app,
         own.role,
-        own.people,
-        own.requests,
+        whom(own.people, own.requests),
         own.permissions.len(),
         own.granted
     )
@@ -148,7 +154,7 @@ fn held(own: &Held) -> String {
         Some((role, permission)) => format!("{role} {permission} if {}", own.condition),
         None => format!("{} is required", own.condition),
     };
-    format!("{}  {of}: {} requests, {} people   {}", own.app, own.requests, own.people, own.place)
+    format!("{}  {of}: {}   {}", own.app, whom(own.people, own.requests), own.place)
 }
 
 fn denied_line(own: &Denied) -> String {
@@ -158,11 +164,10 @@ fn denied_line(own: &Denied) -> String {
         None => own.reason.clone(),
     };
     format!(
-        "{}  {}  {roles}: {} requests, {} people ({why})\n      {}",
+        "{}  {}  {roles}: {} ({why})\n      {}",
         own.app,
         own.operation,
-        own.requests,
-        own.people,
+        whom(own.people, own.requests),
         repaired(own)
     )
 }
