@@ -22,9 +22,14 @@ pub(super) struct Files {
 impl Files {
     /// Reads and compiles. What stands in the way is printed.
     pub(super) fn load(&self) -> Result<Arc<Snapshot>, Exit> {
+        self.load_all().map(|(snapshot, _)| snapshot)
+    }
+
+    /// Reads and compiles, for whoever looks at the files, too.
+    pub(super) fn load_all(&self) -> Result<(Arc<Snapshot>, Sources), Exit> {
         let sources = read(&self.config)?;
         match compile(&sources, Carried::nothing_at(now())) {
-            Ok(compiled) => Ok(Arc::new(compiled.snapshot)),
+            Ok(compiled) => Ok((Arc::new(compiled.snapshot), sources)),
             Err(why) => {
                 report(&why, &sources.files);
                 let count = why.errors();

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::Args;
 use super::account::{Account, account};
 use super::case::Case;
-use super::{people, table};
+use super::{golden, people, table};
 use crate::cli::Exit;
 use crate::config::diagnostic::code;
 use crate::config::raw::{self, Fields};
-use crate::config::{Diagnostic, Diagnostics, FileKind, SourceFile, Span};
+use crate::config::{Diagnostic, Diagnostics, FileKind, SourceFile, Sources, Span};
 use crate::control::sources;
 use crate::snapshot::Snapshot;
 
@@ -23,6 +23,19 @@ pub(super) struct Table {
     pub document: Option<(String, Account)>,
     /// Its cases.
     pub cases: Vec<Case>,
+    /// The golden tables that it names.
+    golden: Vec<golden::Wanted>,
+}
+
+/// Everything that is held against the rules.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    /// The tables' files in their order, then the others that mistakes may stand in.
+    pub sources: Vec<SourceFile>,
+    /// The tables.
+    pub tables: Vec<Table>,
+    /// The golden ones.
+    pub golden: Vec<golden::Read>,
 }
 
 /// Why there are no tables, and how the verb ends.
@@ -38,9 +51,35 @@ pub(super) fn directory(config: &Path) -> PathBuf {
     rules.join("tests")
 }
 
+/// Reads and understands everything that is meant; mistakes in files are reported.
+pub(super) fn gather(
+    args: &Args,
+    snapshot: &Snapshot,
+    rules: Sources,
+    diagnostics: &mut Diagnostics,
+) -> Result<Gathered, Unread> {
+    let usage = |text| Unread { text, exit: Exit::Usage };
+    let mut sources = read(&paths(args)?)?;
+    let tables = parse(&sources, snapshot, diagnostics);
+    sources.extend(rules.files);
+    let app = args.app.as_deref().map(|name| golden::app(snapshot, name)).transpose().map_err(usage)?;
+    let typed = args.golden.iter().map(|path| golden::Wanted {
+        path: path.clone(),
+        app,
+        table: args.table,
+        line: args.line,
+    });
+    let wanted: Vec<golden::Wanted> =
+        typed.chain(tables.iter().flat_map(|table| table.golden.iter().cloned())).collect();
+    let read = |own: &golden::Wanted| golden::read(own, snapshot, &mut sources, diagnostics);
+    let golden: Result<Vec<_>, String> = wanted.iter().map(read).collect();
+    let golden = golden.map_err(|text| Unread { text, exit: Exit::Invalid })?;
+    Ok(Gathered { sources, tables, golden })
+}
+
 /// The tables that are meant, in the order of their names.
-pub(super) fn paths(args: &Args) -> Result<Vec<PathBuf>, Unread> {
-    if !args.tables.is_empty() {
+fn paths(args: &Args) -> Result<Vec<PathBuf>, Unread> {
+    if !args.tables.is_empty() || !args.golden.is_empty() {
         return Ok(args.tables.clone());
     }
     let directory = directory(&args.files.config);
@@ -58,7 +97,7 @@ pub(super) fn paths(args: &Args) -> Result<Vec<PathBuf>, Unread> {
 }
 
 /// Reads them.
-pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, Unread> {
+fn read(paths: &[PathBuf]) -> Result<Vec<SourceFile>, Unread> {
     let read = |path: &PathBuf| {
         let text = std::fs::read_to_string(path)
             .map_err(|why| Unread { text: format!("{}: {why}", path.display()), exit: Exit::Environment })?;
@@ -73,7 +112,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// Understands them; every mistake of every file is reported.
-pub(super) fn parse(files: &[SourceFile], snapshot: &Snapshot, diagnostics: &mut Diagnostics) -> Vec<Table> {
+fn parse(files: &[SourceFile], snapshot: &Snapshot, diagnostics: &mut Diagnostics) -> Vec<Table> {
     files.iter().zip(0..).map(|(file, index)| one(index, file, snapshot, diagnostics)).collect()
 }
 
@@ -97,6 +136,7 @@ fn one(index: u32, file: &SourceFile, snapshot: &Snapshot, diagnostics: &mut Dia
         found
     });
     let own = app.and_then(|at| snapshot.apps.get(at));
+    let golden = golden::named(fields.take("golden"), Path::new(&*file.path), app, diagnostics);
     let is_document = ["document", "cell", "sentence"].iter().any(|key| root.get(key).is_some());
     let (document, cases) = if is_document {
         let document = table::read(&root, &mut fields, own, diagnostics);
@@ -107,5 +147,5 @@ fn one(index: u32, file: &SourceFile, snapshot: &Snapshot, diagnostics: &mut Dia
         (None, people::read(&mut fields, own, diagnostics))
     };
     fields.finish(diagnostics);
-    Table { app: app.unwrap_or(usize::MAX), document, cases }
+    Table { app: app.unwrap_or(usize::MAX), document, cases, golden }
 }

@@ -56,9 +56,9 @@ impl Filter {
         })
     }
 
-    #[expect(dead_code, reason = "golden tables come next")]
-    /// Whether a cell of a golden table is meant: what it says of a role, and of which row.
-    pub(super) fn takes_cell(&self, file: &str, app: &App, role: &str, row: &str) -> bool {
+    /// Whether a cell of a golden table is meant: `Owner, SSO Configuration`.
+    pub(super) fn takes_cell(&self, file: &str, app: &App, cell: &str) -> bool {
+        let (role, row) = cell.split_once(", ").unwrap_or((cell, cell));
         self.all(|kind, value| match kind {
             Kind::Role => role == value,
             Kind::App => *app.name == *value,

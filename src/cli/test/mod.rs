@@ -7,6 +7,7 @@ mod answer;
 mod case;
 mod files;
 mod filter;
+mod golden;
 mod people;
 mod print;
 mod stated;
@@ -16,7 +17,7 @@ mod watch;
 
 use std::path::PathBuf;
 
-use self::files::Table;
+use self::files::{Gathered, Table};
 use self::filter::Filter;
 use self::sum::{Suite, Sum, Test};
 use super::Exit;
@@ -45,6 +46,18 @@ pub struct Args {
     /// Run again whenever the rules or the tables change
     #[arg(long)]
     watch: bool,
+    /// Hold a vendor's own table of roles, in Markdown or CSV, against the rules; repeatable
+    #[arg(long, value_name = "TABLE")]
+    golden: Vec<PathBuf>,
+    /// The app that the golden table is about; the one whose names it has, unless said
+    #[arg(long, value_name = "APP", requires = "golden")]
+    app: Option<String>,
+    /// Which table of the golden file, counted from 1
+    #[arg(long, value_name = "N", requires = "golden")]
+    table: Option<usize>,
+    /// A line that the golden table stands in
+    #[arg(long, value_name = "N", requires = "golden")]
+    line: Option<usize>,
     /// The tables; those in `tests/` beside the rules unless said
     #[arg(value_name = "FILE")]
     tables: Vec<PathBuf>,
@@ -77,19 +90,19 @@ pub fn run(args: &Args) -> Exit {
 }
 
 fn once(args: &Args, filter: &Filter) -> Exit {
-    let snapshot = match args.files.load() {
-        Ok(snapshot) => snapshot,
+    let (snapshot, rules) = match args.files.load_all() {
+        Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    let sources = match files::paths(args).and_then(|paths| files::read(&paths)) {
-        Ok(sources) => sources,
+    let mut diagnostics = Diagnostics::default();
+    let gathered = files::gather(args, &snapshot, rules, &mut diagnostics);
+    let Gathered { sources, tables, golden } = match gathered {
+        Ok(gathered) => gathered,
         Err(why) => {
             tell(&format!("error: {}", why.text));
             return why.exit;
         }
     };
-    let mut diagnostics = Diagnostics::default();
-    let tables = files::parse(&sources, &snapshot, &mut diagnostics);
     if diagnostics.errors() > 0 {
         diagnostics.sort();
         report(&diagnostics, &sources);
@@ -100,7 +113,9 @@ fn once(args: &Args, filter: &Filter) -> Exit {
     for (table, file) in tables.iter().zip(&sources) {
         hold(&snapshot, table, file, (&lines, filter), &mut sum);
     }
-    if filter.is_empty() {
+    golden::hold(&snapshot, &golden, &sources, (&lines, filter), &mut sum);
+    let alone = !args.golden.is_empty() && tables.is_empty();
+    if filter.is_empty() && !alone {
         sum.count_coverage(&snapshot);
     }
     match args.format {

@@ -40,7 +40,9 @@ pub(super) fn run(args: &Args, filter: &Filter) -> Exit {
 fn look(args: &Args) -> u64 {
     let mut hasher = DefaultHasher::new();
     sources::fingerprint(&sources::read(&args.files.config)).hash(&mut hasher);
-    for path in args.tables.iter().cloned().chain(beside(&files::directory(&args.files.config))) {
+    for path in
+        args.tables.iter().chain(&args.golden).cloned().chain(beside(&files::directory(&args.files.config)))
+    {
         path.hash(&mut hasher);
         std::fs::read(&path).ok().hash(&mut hasher);
     }

@@ -1,7 +1,7 @@
 //! Who is granted what: role tables, the cells of a `[matrix]`, and the readings that explain both.
 
 use super::super::diagnostic::{Diagnostic, Diagnostics, Span, code};
-use super::super::raw::{Entry, Node, Table, Text};
+use super::super::raw::{Entry, Fields, Node, Table, Text};
 use super::resources::USE;
 use super::{Draft, conditions, until};
 use crate::fact::Source;
@@ -431,10 +431,25 @@ pub(super) fn reading(draft: &Draft<'_>, entry: Option<&Entry>, diagnostics: &mu
                     alias.value.text(&mut odd).into_iter().for_each(&mut check);
                 }
             }
-            _ => {
-                own.value.text(&mut odd);
-            }
+            _ => explanation(&own.value, &mut odd),
         }
     }
     odd.iter().cloned().for_each(|diagnostic| diagnostics.push(diagnostic));
+}
+
+/// Why a file departs: a sentence, or `{ is = "no", why = "…" }` where it must say what the rules do instead.
+fn explanation(node: &Node, diagnostics: &mut Diagnostics) {
+    let Some(table) = node.as_table() else {
+        node.text(diagnostics);
+        return;
+    };
+    let mut fields = Fields::new(table);
+    let is = fields.require("is", node.span, diagnostics).and_then(|node| node.text(diagnostics));
+    fields.require("why", node.span, diagnostics).and_then(|node| node.text(diagnostics));
+    fields.finish(diagnostics);
+    if let Some(text) = is.filter(|text| !["yes", "no", "if"].contains(&text.value)) {
+        let message = format!("`{}` is nothing that rules do", text.value);
+        let mistake = Diagnostic::error(code::BAD_VALUE, message).at(text.inner(), "expected yes, no or if");
+        diagnostics.push(mistake.nearest(text.inner(), text.value, ["yes", "no", "if"]));
+    }
 }

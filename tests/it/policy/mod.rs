@@ -4,6 +4,7 @@
 mod codes;
 mod edges;
 mod lints;
+mod golden;
 mod mistakes;
 mod people;
 mod prefixes;
