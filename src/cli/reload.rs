@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Exit {
         }
         _ => {
             print(&format!("applied: revision {revision} ({hash}) is live"));
-            if let Some(verdict) = said["diff"].as_str() {
+            if let Some(verdict) = rules["does"].as_str() {
                 print(&format!("  {verdict}"));
             }
             super::status::waiting(rules).iter().for_each(|line| print(&format!("  {line}")));

@@ -52,6 +52,9 @@ fn human(said: &Value, now: u64) -> String {
     let mut lines =
         vec![format!("live      revision {}, rules {}, {files} files", said["revision"], short(hash))];
     lines.push(format!("since     {since}"));
+    if let Some(does) = said["does"].as_str() {
+        lines.push(format!("did       {does}"));
+    }
     let refused = &said["last_error"];
     if !refused.is_null() {
         let hash = refused["hash"].as_str().map_or("unreadable", short);

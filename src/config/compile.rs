@@ -59,6 +59,34 @@ pub struct Compiled {
 
 /// Compiles everything, or nothing: one error anywhere refuses the whole set.
 pub fn compile(sources: &Sources, carried: Carried<'_>) -> Result<Compiled, Diagnostics> {
+    whole(sources, carried, Expected::Met)
+}
+
+/// Compiles everything, though the files may expect something else of it: that is told, and refuses nothing.
+pub fn compile_unexpected(sources: &Sources, carried: Carried<'_>) -> Result<Compiled, Diagnostics> {
+    whole(sources, carried, Expected::Told)
+}
+
+/// What follows where `[expect]` isn't met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// Nothing is compiled.
+    Met,
+    /// It is told.
+    Told,
+}
+
+impl Expected {
+    /// Has the diagnostics say what follows, in their order.
+    fn settle(self, diagnostics: &mut Diagnostics) {
+        if self == Self::Told {
+            diagnostics.only_tell(code::EXPECT);
+        }
+        diagnostics.sort();
+    }
+}
+
+fn whole(sources: &Sources, carried: Carried<'_>, expected: Expected) -> Result<Compiled, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let config = read_gateway(sources, &mut diagnostics);
     let tables: Vec<(u32, FileKind, Table, Lines)> = sources
@@ -105,7 +133,7 @@ pub fn compile(sources: &Sources, carried: Carried<'_>) -> Result<Compiled, Diag
         // Else a mistake in an issuer has been told already, and with its place.
         diagnostics.push(Diagnostic::error(code::BAD_VALUE, why));
     }
-    diagnostics.sort();
+    expected.settle(&mut diagnostics);
     match verifier {
         Ok(verifier) if diagnostics.errors() == 0 => {
             let apps: Box<[App]> = linked.into_iter().collect();

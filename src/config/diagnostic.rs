@@ -261,6 +261,12 @@ impl Diagnostics {
         self.0.push(diagnostic);
     }
 
+    /// Makes warnings of the errors of one code.
+    pub(super) fn only_tell(&mut self, code: Code) {
+        let errors = self.0.iter_mut().filter(|own| own.code == code && own.severity == Severity::Error);
+        errors.for_each(|own| own.severity = Severity::Warning);
+    }
+
     /// Every diagnostic, in the order of files and lines.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.0.iter()

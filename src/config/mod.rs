@@ -14,7 +14,7 @@ pub mod raw;
 
 use std::sync::Arc;
 
-pub use compile::{Carried, Compiled, Trust, compile};
+pub use compile::{Carried, Compiled, Trust, compile, compile_unexpected};
 pub use diagnostic::{Diagnostic, Diagnostics, Span};
 
 /// What a file is for.

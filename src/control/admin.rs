@@ -186,7 +186,7 @@ async fn answer(admin: &Admin, reach: Reach, request: Request<Incoming>) -> Resp
             response
         }
         ("/reload", false) if operators && parts.method == Method::POST => {
-            reload(admin, &parts.headers).await
+            reload(admin, &parts.headers, parts.uri.query()).await
         }
         ("/reload", _) if operators => not_allowed("POST"),
         ("/livez" | "/readyz" | "/metrics", false) => not_allowed("GET, HEAD"),
@@ -233,11 +233,17 @@ pub(super) fn is_from_a_page(headers: &HeaderMap) -> bool {
 }
 
 /// Reloads now. A page in a browser can send a POST anywhere, but not without these headers.
-async fn reload(admin: &Admin, headers: &HeaderMap) -> Response<Full<Bytes>> {
+async fn reload(admin: &Admin, headers: &HeaderMap, query: Option<&str>) -> Response<Full<Bytes>> {
     if is_from_a_page(headers) {
         return text(StatusCode::FORBIDDEN, "a web page may not ask for a reload\n");
     }
-    let reloaded = admin.reload.reload(Trigger::Admin).await;
+    let reloaded = match query {
+        None => admin.reload.reload(Trigger::Admin).await,
+        Some("narrow-only") => admin.reload.narrow(Trigger::Admin).await,
+        Some(_) => {
+            return text(StatusCode::BAD_REQUEST, "the one thing to be said of a reload is `narrow-only`\n");
+        }
+    };
     let status = admin.board.read();
     let (code, word) = match &reloaded {
         Some(Reloaded::Applied) => (StatusCode::OK, "applied"),

@@ -4,6 +4,7 @@
 //! metrics and at the admin listener until it is repaired or taken back. When to look and what a look means is
 //! decided in `machine`, without a clock; this file waits, reads and reports.
 
+mod effect;
 mod machine;
 mod set;
 mod watch;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use self::effect::Wanted;
 use self::machine::{Machine, Step};
 pub use self::set::Needs;
 pub use self::watch::Hints;
@@ -50,14 +52,24 @@ pub struct Handle {
 #[derive(Debug)]
 struct Request {
     trigger: Trigger,
+    wanted: Wanted,
     answer: oneshot::Sender<Reloaded>,
 }
 
 impl Handle {
     /// Looks at the files now and answers with what came of it; nothing if the gateway is ending.
     pub async fn reload(&self, trigger: Trigger) -> Option<Reloaded> {
+        self.ask(trigger, Wanted::Expected).await
+    }
+
+    /// The same; what isn't as the files expect goes live too, if it is proven that nobody may do more by it.
+    pub async fn narrow(&self, trigger: Trigger) -> Option<Reloaded> {
+        self.ask(trigger, Wanted::Narrower).await
+    }
+
+    async fn ask(&self, trigger: Trigger, wanted: Wanted) -> Option<Reloaded> {
         let (answer, result) = oneshot::channel();
-        self.requests.send(Request { trigger, answer }).await.ok()?;
+        self.requests.send(Request { trigger, wanted, answer }).await.ok()?;
         result.await.ok()
     }
 }
@@ -200,16 +212,16 @@ impl Reloader {
             tokio::select! {
                 request = self.requests.recv() => match request {
                     None => return,
-                    Some(Request { trigger, answer }) => {
+                    Some(Request { trigger, wanted, answer }) => {
                         self.machine.looked(Instant::now());
-                        let _ = answer.send(self.look(trigger).await);
+                        let _ = answer.send(self.look(trigger, wanted).await);
                         watches = self.arm(watches).await;
                     }
                 },
                 () = hints.notified() => self.machine.hint(Instant::now()),
                 () = tokio::time::sleep_until(wake) => {
                     if let Some(trigger) = self.machine.wake(Instant::now()) {
-                        self.look(trigger).await;
+                        self.look(trigger, Wanted::Expected).await;
                         watches = self.arm(watches).await;
                     }
                 }
@@ -228,8 +240,8 @@ impl Reloader {
         armed.await.unwrap_or_else(|_| Watches::none())
     }
 
-    async fn look(&mut self, trigger: Trigger) -> Reloaded {
-        let reloaded = self.judge(trigger).await;
+    async fn look(&mut self, trigger: Trigger, wanted: Wanted) -> Reloaded {
+        let reloaded = self.judge(trigger, wanted).await;
         self.metrics.certificates_end(&certificates::ends(&self.live.load().gateway));
         if let Some(candidates) = &self.candidates {
             candidates.look().await;
@@ -237,7 +249,7 @@ impl Reloader {
         reloaded
     }
 
-    async fn judge(&mut self, trigger: Trigger) -> Reloaded {
+    async fn judge(&mut self, trigger: Trigger, wanted: Wanted) -> Reloaded {
         let began = Instant::now();
         let (gateway, live) = (self.gateway.clone(), self.live.clone());
         let reading = blocking(move || {
@@ -269,9 +281,18 @@ impl Reloader {
         let (needs, live, input) = (self.needs.clone(), self.live.clone(), sources.clone());
         let compiling = Instant::now();
         let compiled = blocking(move || needs.compile(&input, Some(&live.load()))).await;
-        match compiled.and_then(|compiled| compiled) {
+        let compiled = match compiled.and_then(|compiled| compiled) {
+            Err(why) if wanted == Wanted::Narrower && effect::is_unexpected(&why) => {
+                let (needs, live) = (self.needs.clone(), self.live.clone());
+                effect::narrower(needs, live, sources.clone(), why).await
+            }
+            compiled => compiled,
+        };
+        match compiled {
             Ok(compiled) => {
+                let before = self.live.load();
                 self.apply(trigger, &sources, compiled.snapshot, settled, compiling.elapsed());
+                self.tell(before, trigger, wanted).await;
                 Reloaded::Applied
             }
             Err(why) => self.reject(trigger, found, &sources, why),
@@ -311,19 +332,29 @@ impl Reloader {
                 "changes of gateway.toml wait for a restart"
             );
         }
-        self.write(ConfigEvent {
-            happened: Happened::Applied,
-            trigger,
-            revision: status.revision,
-            hash: Some(status.hash.clone()),
-            was: Some(before.hash.clone()),
-            errors: 0,
-            first: None,
-            diff: None,
-        });
         self.metrics.config_applied(trigger, &status.hash, now, &loaded);
         self.metrics.grants_end(&ends);
         self.machine.applied(status.hash.clone());
+        self.board.show(status);
+    }
+
+    /// Tells what the set does that has just gone live. It judges already: nobody waits for this but who asked for it.
+    async fn tell(&mut self, before: Arc<Snapshot>, trigger: Trigger, wanted: Wanted) {
+        let now = self.live.load();
+        let found = effect::of(before.clone(), now.clone()).await;
+        let diff = effect::tell(found.as_ref(), now.revision, wanted);
+        self.write(ConfigEvent {
+            happened: Happened::Applied,
+            trigger,
+            revision: now.revision,
+            hash: Some(now.hash.to_string()),
+            was: Some(before.hash.to_string()),
+            errors: 0,
+            first: None,
+            diff,
+        });
+        let mut status = (*self.board.read()).clone();
+        status.does = found.map(|own| own.verdict());
         self.board.show(status);
     }
 

@@ -21,6 +21,8 @@ pub struct Status {
     pub files: Vec<(Arc<str>, String)>,
     /// The live set's files as they were compiled.
     pub sources: Arc<Sources>,
+    /// What the live set does that the one before didn't, in a sentence, once that is known.
+    pub does: Option<String>,
     /// When the live set went live.
     pub loaded_at: Timestamp,
     /// What stands on disk instead, if it was refused.
@@ -86,6 +88,7 @@ impl Status {
             hash: sources.hash.clone(),
             files,
             sources,
+            does: None,
             loaded_at,
             rejected: None,
             pending_restart,
@@ -124,6 +127,7 @@ impl Status {
             "hash": self.hash,
             "files": files,
             "loaded_at": self.loaded_at.0,
+            "does": self.does,
             "last_error": refusal,
             "pending_restart": self.pending_restart,
         })

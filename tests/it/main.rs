@@ -18,6 +18,7 @@ mod clock;
 mod cors;
 mod dev;
 mod diff;
+mod diff_size;
 mod differential;
 mod explain;
 mod faults;

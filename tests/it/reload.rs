@@ -311,6 +311,34 @@ fn asking_for_a_reload_answers_with_what_came_of_it() {
 }
 
 #[test]
+fn what_only_narrows_goes_live_where_that_is_asked_for() {
+    let expecting = |grants: &str, row: &str| {
+        rules("view").replace("view = [\"customers\"]\n", &format!("{grants}\n[expect]\n{row}\n"))
+    };
+    let place = Place::new();
+    let row = "\"agent GET /customers\" = \"allow\"";
+    fs::write(place.rule(), expecting("view = [\"customers\"]", row)).unwrap();
+    let running = Running::start(place, Hints::None);
+    let narrow = || running.runtime.block_on(running.handle.narrow(Trigger::Admin)).unwrap();
+    fs::write(running.place.rule(), expecting("view = []", row)).unwrap();
+    let Reloaded::Rejected(refusal) = running.reload(Trigger::Admin) else {
+        panic!("nothing was expected of it")
+    };
+    assert!(refusal.rendered.contains("GW4004"), "{}", refusal.rendered);
+    assert_eq!(narrow(), Reloaded::Applied);
+    let does = running.board.read().does.clone().unwrap();
+    assert_eq!(does, "it only narrows: 0 gained, 1 lost, 0 answered differently, 0 settings");
+    // The same again, and more: that isn't narrower.
+    fs::write(running.place.rule(), expecting("edit = [\"customers\"]", row)).unwrap();
+    let Reloaded::Rejected(refusal) = narrow() else { panic!("it widens") };
+    assert!(refusal.rendered.contains("agent gains customers#edit"), "{}", refusal.rendered);
+    assert_eq!(running.board.read().revision, 2);
+    // A mistake is a mistake.
+    fs::write(running.place.rule(), "app = ").unwrap();
+    assert!(matches!(narrow(), Reloaded::Rejected(_)));
+}
+
+#[test]
 fn what_needs_a_restart_is_said_and_the_rest_goes_live() {
     let running = Running::start(Place::new(), Hints::FileSystem);
     let changed = format!("[listen]\naddress = \"127.0.0.1:1\"\n{GATEWAY}connect-timeout = \"1s\"\n");

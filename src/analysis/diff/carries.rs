@@ -34,10 +34,15 @@ pub(super) fn of(snapshot: &Snapshot, app: &App, operation: &Operation) -> Vec<(
     for forget in obligations.forgets.iter().filter_map(|own| app.look_ups.get(*own)) {
         all.push((format!("what is known of `{}` is forgotten", forget.name), Wider::Without));
     }
+    if obligations.audit_required {
+        all.push(("is let through only where that can be put on record".to_owned(), Wider::Without));
+    }
     for fact in &obligations.audit {
         all.push((format!("{} is put on record", name(app, *fact)), Wider::Same));
     }
     if matches!(operation.access, crate::policy::Access::Public) {
+        let removed = app.injects.iter().map(|own| format!("the client's own {} is removed", own.header));
+        all.extend(removed.map(|text| (text, Wider::Without)));
         return all;
     }
     for inject in &app.injects {

@@ -29,7 +29,14 @@ struct Finder<'f> {
     customers: HashSet<Arc<str>>,
     holders: HashMap<Arc<str>, Vec<Holder>>,
     rows: BTreeMap<Key, Row>,
+    /// Whether both tenants files know the same ids.
+    same_ids: bool,
+    /// How many questions may still be searched; what is left then is undecided.
+    left: u32,
 }
+
+/// Most questions of one comparison.
+const QUESTIONS_MAX: u32 = 200_000;
 
 struct Row {
     effect: Effect,
@@ -51,6 +58,8 @@ pub(super) fn access(old: &Snapshot, new: &Snapshot, tenants: &Tenants) -> Vec<A
         customers: customers(old, new, tenants),
         holders: HashMap::new(),
         rows: BTreeMap::new(),
+        same_ids: same_ids(old, new),
+        left: QUESTIONS_MAX,
     };
     walk(&old.routes, &new.routes, &mut |way, from, to| {
         if finder.may_differ(from, to) {
@@ -68,8 +77,7 @@ pub(super) fn access(old: &Snapshot, new: &Snapshot, tenants: &Tenants) -> Vec<A
 }
 
 fn unchanged(old: &Snapshot, new: &Snapshot) -> HashMap<usize, usize> {
-    let ids = |side: &Snapshot| side.directory.ids().map(str::to_owned).collect::<BTreeSet<_>>();
-    let same_ids = ids(old) == ids(new);
+    let same_ids = same_ids(old, new);
     let by_name: HashMap<&str, usize> =
         new.apps.iter().enumerate().map(|(at, app)| (&*app.name, at)).collect();
     let of_entra = |app: &App| {
@@ -82,6 +90,11 @@ fn unchanged(old: &Snapshot, new: &Snapshot) -> HashMap<usize, usize> {
         alike.then_some((at, other))
     };
     old.apps.iter().enumerate().filter_map(is_same).collect()
+}
+
+fn same_ids(old: &Snapshot, new: &Snapshot) -> bool {
+    let ids = |side: &Snapshot| side.directory.ids().map(str::to_owned).collect::<BTreeSet<_>>();
+    ids(old) == ids(new)
 }
 
 fn customers(old: &Snapshot, new: &Snapshot, tenants: &Tenants) -> HashSet<Arc<str>> {
@@ -178,8 +191,7 @@ impl Finder<'_> {
             all.map(|(app, own)| format!("{} {}", app.name, rules::of(side, app, own, &holder.roles(app))))
                 .collect()
         };
-        let ids = |side: &Snapshot| side.directory.ids().map(str::to_owned).collect::<BTreeSet<_>>();
-        of(self.old, question.from) == of(self.new, question.to) && ids(self.old) == ids(self.new)
+        self.same_ids && of(self.old, question.from) == of(self.new, question.to)
     }
 
     fn holder(&mut self, question: &Question<'_>, app: &Arc<str>, holder: &Holder, which: Which) {
@@ -187,7 +199,7 @@ impl Finder<'_> {
             |side: &Snapshot| side.app(app).is_none_or(|own| matches!(own.tenant, TenantRule::Constant(_)));
         if is_constant(self.old) && is_constant(self.new) {
             if which == Which::All || self.customers.contains(app) {
-                for found in question.of(holder, None) {
+                for found in self.ask(question, holder, None) {
                     self.note(question, &holder.name, found, None);
                 }
             }
@@ -195,9 +207,19 @@ impl Finder<'_> {
         }
         let all = self.tenants.customers(app, Which::All).len();
         for tenant in self.tenants.customers(app, which) {
-            for found in question.of(holder, Some(&tenant)) {
+            for found in self.ask(question, holder, Some(&tenant)) {
                 self.note(question, &holder.name, found, Some((&tenant, all)));
             }
+        }
+    }
+
+    fn ask(&mut self, question: &Question<'_>, holder: &Holder, tenant: Option<&str>) -> Vec<Finding> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                question.of(holder, tenant)
+            }
+            None => vec![Finding::undecided("there is too much that is different to look at all of it")],
         }
     }
 

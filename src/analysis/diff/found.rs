@@ -50,6 +50,21 @@ pub(super) struct Finding {
     pub(super) decided: bool,
 }
 
+impl Finding {
+    /// Nobody knows: the worst is thought of it.
+    pub(super) fn undecided(why: &str) -> Self {
+        Self {
+            outcome: Outcome::Gains,
+            wider: Wider::Same,
+            detail: why.to_owned(),
+            when: Vec::new(),
+            posed: None,
+            answers: None,
+            decided: false,
+        }
+    }
+}
+
 /// One way in, and what both sides have there.
 pub(super) struct Question<'q> {
     pub(super) old: &'q Snapshot,
@@ -112,15 +127,9 @@ impl<'q> Question<'q> {
     pub(super) fn of(&self, holder: &Holder, tenant: Option<&str>) -> Vec<Finding> {
         match self.search(holder, tenant) {
             Ok(found) => found,
-            Err(TooMuch) => vec![Finding {
-                outcome: Outcome::Gains,
-                wider: Wider::Same,
-                detail: "what its conditions can say together is too much to be looked at".to_owned(),
-                when: Vec::new(),
-                posed: None,
-                answers: None,
-                decided: false,
-            }],
+            Err(TooMuch) => {
+                vec![Finding::undecided("what its conditions can say together is too much to be looked at")]
+            }
         }
     }
 

@@ -21,11 +21,21 @@ impl SnapshotDiff {
         })
     }
 
-    /// The numbers alone, for a log line.
+    /// The numbers, and the first rows in words, for a line of a log.
     #[must_use]
-    pub fn summary(&self) -> Value {
+    pub fn to_record(&self) -> Value {
+        const ROWS_MAX: usize = 100;
         let [gains, loses, differently] = self.counts();
+        let rows: Vec<Value> = self
+            .access
+            .iter()
+            .take(ROWS_MAX)
+            .map(|own| json!({ "effect": own.effect.as_str(), "text": own.sentence() }))
+            .collect();
+        let settings: Vec<Value> = self.settings.iter().take(ROWS_MAX).map(Setting::to_json).collect();
         json!({
+            "rows": rows,
+            "set": settings,
             "gains": gains,
             "losses": loses,
             "differently": differently,

@@ -57,6 +57,12 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Whether someone may do more.
+    #[must_use]
+    pub fn widens(self) -> bool {
+        self == Self::Widens
+    }
+
     /// Its word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -139,6 +139,6 @@ fn obligations(old: &Obligations, new: &Obligations) -> bool {
     }) && all(&old.masks, &new.masks, |a, b| (&a.fields, &a.unless) == (&b.fields, &b.unless))
         && all(&old.filters, &new.filters, |a, b| (&a.items, a.of, a.keep) == (&b.items, b.of, b.keep))
         && old.body_only == new.body_only
-        && old.audit == new.audit
+        && (&old.audit, old.audit_required) == (&new.audit, new.audit_required)
         && old.forgets == new.forgets
 }

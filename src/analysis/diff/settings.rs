@@ -156,7 +156,14 @@ fn gateway(rows: &mut Rows, old: &GatewayConfig, new: &GatewayConfig) {
     );
     rows.changed(Neither, "admin", "address", &old.admin.to_string(), &new.admin.to_string());
     rows.changed(Neither, "metrics", "address", &format!("{:?}", old.metrics), &format!("{:?}", new.metrics));
-    rows.changed(Neither, "limits", "limits", &format!("{:?}", old.limits), &format!("{:?}", new.limits));
+    let (before, after) = (format!("{:?}", old.limits), format!("{:?}", new.limits));
+    let fields = |text: &str| text.trim_end_matches(" }").split(", ").map(str::to_owned).collect::<Vec<_>>();
+    rows.list("limits", "limits", (&fields(&before), &fields(&after)), (Neither, Neither));
+    // Rules that are tried out may answer some callers, whatever the live ones say.
+    let candidate = |own: &GatewayConfig| relative(own, &format!("{:?}", own.candidate));
+    rows.changed(Widens, "candidate", "candidate", &candidate(old), &candidate(new));
+    let decisions = |own: &GatewayConfig| relative(own, &format!("{:?}", own.decisions));
+    rows.changed(Neither, "decisions", "log", &decisions(old), &decisions(new));
     rows.changed(
         Neither,
         "drain",

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::super::keys::Keyring;
 use super::super::provision;
 use crate::config::diagnostic::code;
-use crate::config::{Carried, Compiled, Diagnostic, Diagnostics, FileKind, Sources, Span, Trust, compile};
+use crate::config::{
+    Carried, Compiled, Diagnostic, Diagnostics, FileKind, Sources, Span, Trust, compile, compile_unexpected,
+};
 use crate::snapshot::Snapshot;
 
 /// What a set needs beside its files.
@@ -26,6 +28,24 @@ impl Needs {
         &self,
         sources: &Sources,
         previous: Option<&Snapshot>,
+    ) -> Result<Compiled, Diagnostics> {
+        self.compiled(sources, previous, compile)
+    }
+
+    /// The same, though its files may expect something else of it.
+    pub(super) fn compile_unexpected(
+        &self,
+        sources: &Sources,
+        previous: Option<&Snapshot>,
+    ) -> Result<Compiled, Diagnostics> {
+        self.compiled(sources, previous, compile_unexpected)
+    }
+
+    fn compiled(
+        &self,
+        sources: &Sources,
+        previous: Option<&Snapshot>,
+        compile: fn(&Sources, Carried<'_>) -> Result<Compiled, Diagnostics>,
     ) -> Result<Compiled, Diagnostics> {
         self.is_as_started(sources)?;
         let trust = (self.trust)();

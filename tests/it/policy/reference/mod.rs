@@ -6,6 +6,7 @@
 //! `PROPTEST_CASES=20000` makes a longer run of it.
 
 mod carry;
+mod changes;
 mod engine;
 mod evaluate;
 mod facts;
