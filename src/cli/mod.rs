@@ -10,6 +10,7 @@ pub mod explain;
 mod grid;
 mod hypothesis;
 mod load;
+pub mod log;
 mod logs;
 pub mod matrix;
 pub mod reload;
@@ -86,6 +87,9 @@ enum Verb {
     /// What a gateway has counted
     #[command(subcommand)]
     Report(ReportVerb),
+    /// Look at a decision log
+    #[command(subcommand)]
+    Log(LogVerb),
     /// Look at a token, or have one made by a running `gatewarden dev`
     #[command(subcommand)]
     Token(TokenVerb),
@@ -94,6 +98,12 @@ enum Verb {
 #[derive(Debug, Subcommand)]
 enum ReportVerb {
     Seats(report::SeatsArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum LogVerb {
+    Verify(log::VerifyArgs),
+    Show(log::ShowArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,6 +121,8 @@ pub fn run() -> Exit {
         Verb::Diff(args) => diff::run(&args),
         Verb::Token(TokenVerb::Dev(args)) => dev::token(&args),
         Verb::Token(TokenVerb::Inspect(args)) => token::run(&args),
+        Verb::Log(LogVerb::Verify(args)) => log::verify(&args),
+        Verb::Log(LogVerb::Show(args)) => log::show(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Can(args) => can::run(&args),

@@ -217,8 +217,7 @@ impl Gateway {
         };
         self.runtime.spawn(health::tend(plane.clone(), system_resolver));
         self.runtime.spawn(keeper.clone().run());
-        self.loaded.reloader.write_to(log.clone());
-        self.runtime.spawn(self.loaded.reloader.run(Hints::FileSystem));
+        self.runtime.spawn(self.loaded.reloader.writing_to(log.clone()).run(Hints::FileSystem));
         let serve = |(listener, reach)| self.runtime.spawn(serve_operators(listener, admin.clone(), reach));
         let mut duties: Vec<_> = operators.into_iter().map(serve).collect();
         duties.push(self.runtime.spawn(service::stay_watched(running.pulse(), readiness.clone())));

@@ -159,7 +159,8 @@ pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loa
 
 impl Reloader {
     /// Has every set that is applied or refused from now on written to the decision log, and first the live one.
-    pub fn write_to(&mut self, log: Arc<Log>) {
+    #[must_use]
+    pub fn writing_to(mut self, log: Arc<Log>) -> Self {
         let live = self.live.load();
         let event = ConfigEvent {
             happened: Happened::Applied,
@@ -173,6 +174,7 @@ impl Reloader {
         };
         log.configured(event, &live.gateway.decisions);
         self.log = Some(log);
+        self
     }
 
     /// Writes to the decision log what became of a set. The rules of now decide how.

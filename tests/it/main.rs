@@ -16,6 +16,7 @@ mod check;
 mod cli;
 mod clock;
 mod cors;
+mod decisions;
 mod dev;
 mod diff;
 mod diff_size;

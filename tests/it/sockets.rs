@@ -8,6 +8,7 @@ mod hostile;
 mod lives;
 mod polling;
 mod real;
+mod recorded;
 mod reference;
 mod tried;
 mod tunnel;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use gatewarden::audit::Log;
 use gatewarden::config::{Carried, FileKind, SourceFile, Sources, compile};
 use gatewarden::control::health;
 use gatewarden::ledger::Ledger;
@@ -36,6 +37,7 @@ pub(crate) struct Setup {
     workers: usize,
     leeway: u64,
     socket: Option<String>,
+    decisions: String,
     is_tended: bool,
 }
 
@@ -136,6 +138,12 @@ impl Setup {
         self
     }
 
+    /// Decisions are written down: these lines are `[decisions]`.
+    pub(crate) fn decisions(mut self, lines: &str) -> Self {
+        self.decisions = format!("[decisions]\n{lines}\n");
+        self
+    }
+
     fn change(self, change: impl FnOnce(&mut GatewayConfig) + 'static) -> Self {
         self.alter(|snapshot| change(&mut snapshot.gateway))
     }
@@ -153,6 +161,7 @@ impl Setup {
              algorithms = [\"EdDSA\"]\njwks = \"keys.json\"\n"
                 .to_owned();
         gateway += &format!("leeway = \"{}s\"\n", self.leeway);
+        gateway += &self.decisions;
         let mut files = Vec::new();
         for (name, servers) in &self.apps {
             let servers: Vec<_> = servers.iter().map(|server| format!("http://{server}")).collect();
@@ -214,7 +223,8 @@ impl Setup {
         let live = Arc::new(Live::new(self.snapshot(&keys)));
         let metrics = Arc::new(Metrics::new(Mode::Run).unwrap());
         let ledger = Arc::<Ledger>::default();
-        let plane = Plane::new(live.clone(), metrics.clone(), ledger.clone());
+        let log = Log::start(&live.load().gateway.decisions, metrics.clone()).unwrap();
+        let plane = Plane::with_log(live.clone(), metrics.clone(), ledger.clone(), log);
         let tended = self.is_tended.then(|| tend(plane.clone()));
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let running = server.start(&plane, self.workers, self.drain).unwrap();
@@ -266,6 +276,7 @@ impl Gateway {
             workers: 1,
             leeway: 30,
             socket: None,
+            decisions: String::new(),
             is_tended: false,
         }
     }
@@ -314,6 +325,16 @@ impl Gateway {
     #[track_caller]
     pub(crate) fn request(&self, line: &str, headers: &[&str]) -> Response {
         self.client().request(line, headers)
+    }
+
+    /// What it judges by.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.live.load()
+    }
+
+    /// What became of requests that have ended, once it is written.
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        self.plane.log()
     }
 
     pub(crate) fn stop(&self) {
