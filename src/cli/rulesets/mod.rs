@@ -143,7 +143,7 @@ fn candidate(config: &Path) -> Result<(String, Sources), Diagnostics> {
         let kind = sources::kind_of(sources::file_name(path));
         Some(SourceFile { kind, path: path.into(), text: file["text"].as_str()?.to_owned() })
     };
-    let files = said["files"].as_array().filter(|_| status.is_success());
+    let files = said.get("files").and_then(serde_json::Value::as_array).filter(|_| status.is_success());
     let files: Option<Vec<SourceFile>> = files.and_then(|files| files.iter().map(file).collect());
     match files {
         None => Err(unreadable(

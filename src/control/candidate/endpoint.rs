@@ -19,6 +19,18 @@ use crate::telemetry::CandidateState;
 
 type Answer = Response<Full<Bytes>>;
 
+/// Why a document isn't taken.
+struct Refused {
+    code: StatusCode,
+    why: String,
+}
+
+impl From<Refused> for Answer {
+    fn from(refused: Refused) -> Self {
+        text(refused.code, refused.why)
+    }
+}
+
 /// Answers a request for `/candidate` and what is below it.
 pub(in super::super) async fn answer(candidates: &Arc<Candidates>, parts: &Parts, body: Incoming) -> Answer {
     let reading = matches!(parts.method, Method::GET | Method::HEAD);
@@ -32,7 +44,7 @@ pub(in super::super) async fn answer(candidates: &Arc<Candidates>, parts: &Parts
                 candidates.send(Some(files)).await;
                 changed(candidates)
             }
-            Err(refused) => refused,
+            Err(refused) => refused.into(),
         },
         ("/candidate", "DELETE") => {
             candidates.send(None).await;
@@ -46,7 +58,7 @@ pub(in super::super) async fn answer(candidates: &Arc<Candidates>, parts: &Parts
                 candidates.answer_for(tenants).await;
                 changed(candidates)
             }
-            Err(refused) => refused,
+            Err(refused) => refused.into(),
         },
         ("/candidate/tenants", _) => not_allowed("PUT"),
         _ => text(StatusCode::NOT_FOUND, "there is no such endpoint\n"),
@@ -84,14 +96,15 @@ fn changed(candidates: &Candidates) -> Answer {
 }
 
 /// Reads a document. That its type is said keeps out what a page could send without being asked for permission.
-async fn read(parts: &Parts, body: Incoming) -> Result<Map<String, Value>, Answer> {
+async fn read(parts: &Parts, body: Incoming) -> Result<Map<String, Value>, Refused> {
     let said = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !said.is_some_and(|said| said.split(';').next() == Some("application/json")) {
-        return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send it as application/json\n"));
+    if said.and_then(|said| said.split(';').next()) != Some("application/json") {
+        let why = "send it as application/json\n".to_owned();
+        return Err(Refused { code: StatusCode::UNSUPPORTED_MEDIA_TYPE, why });
     }
     let bytes = Limited::new(body, SENT_MAX_BYTES).collect().await.map_err(|_| {
-        let message = format!("could not be read whole, or is longer than {} MiB\n", SENT_MAX_BYTES >> 20);
-        text(StatusCode::PAYLOAD_TOO_LARGE, message)
+        let why = format!("it can't be read whole, or is longer than {} MiB\n", SENT_MAX_BYTES >> 20);
+        Refused { code: StatusCode::PAYLOAD_TOO_LARGE, why }
     })?;
     match serde_json::from_slice(&bytes.to_bytes()) {
         Ok(Value::Object(said)) => Ok(said),
@@ -101,7 +114,7 @@ async fn read(parts: &Parts, body: Incoming) -> Result<Map<String, Value>, Answe
 }
 
 /// `{"files": {"calling.toml": "…"}}`: the files that stand for those of their names.
-fn files(said: &Map<String, Value>) -> Result<Vec<SourceFile>, Answer> {
+fn files(said: &Map<String, Value>) -> Result<Vec<SourceFile>, Refused> {
     only(said, "files")?;
     let Some(Value::Object(files)) = said.get("files") else { return Err(odd("has no table `files`")) };
     if files.is_empty() {
@@ -125,28 +138,29 @@ fn files(said: &Map<String, Value>) -> Result<Vec<SourceFile>, Answer> {
 }
 
 /// `{"tenants": ["acme"]}`, or `null` for those of `gateway.toml`.
-fn tenants(said: &Map<String, Value>) -> Result<Option<Vec<Box<str>>>, Answer> {
+fn tenants(said: &Map<String, Value>) -> Result<Option<Vec<Box<str>>>, Refused> {
     only(said, "tenants")?;
     match said.get("tenants") {
         Some(Value::Null) => Ok(None),
         Some(Value::Array(names)) if names.len() <= TENANTS_MAX => {
-            let name =
-                |name: &Value| name.as_str().map(Into::into).ok_or(odd("names a tenant that is no text"));
+            let name = |name: &Value| {
+                name.as_str().map(Into::into).ok_or_else(|| odd("names a tenant that is no text"))
+            };
             names.iter().map(name).collect::<Result<_, _>>().map(Some)
         }
         _ => Err(odd("has no list `tenants`")),
     }
 }
 
-fn only(said: &Map<String, Value>, key: &str) -> Result<(), Answer> {
+fn only(said: &Map<String, Value>, key: &str) -> Result<(), Refused> {
     match said.keys().find(|own| *own != key) {
         Some(other) => Err(odd(&format!("has `{other}`, which means nothing here"))),
         None => Ok(()),
     }
 }
 
-fn odd(why: &str) -> Answer {
-    text(StatusCode::BAD_REQUEST, format!("the document {why}\n"))
+fn odd(why: &str) -> Refused {
+    Refused { code: StatusCode::BAD_REQUEST, why: format!("the document {why}\n") }
 }
 
 /// Longest document.

@@ -293,8 +293,8 @@ impl Shown {
 }
 
 fn unknown(tenants: &[Box<str>], live: &Snapshot) -> Vec<Box<str>> {
-    let is_there = |name: &&Box<str>| live.directory.named(name).is_some();
-    tenants.iter().filter(|name| !is_there(name)).cloned().collect()
+    let unknown = tenants.iter().filter(|name| live.directory.named(name).is_none());
+    unknown.cloned().collect()
 }
 
 fn names(files: &[SourceFile]) -> String {
