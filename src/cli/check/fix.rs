@@ -1,8 +1,9 @@
-//! `--fix`: writes suggested edits, but none that could let anyone do more than he may now.
+//! `--fix`: writes suggested edits, but none that could let anyone do more than the running gateway lets him.
 //!
-//! A set with a mistake isn't live, so mending it is what lets its other changes become live: that is the operator's act, not
-//! a tool's guess. What is only ever refused by, such as [expect] and [never], may be mended all the same. Anything else is
-//! shown with the reason why it is left alone.
+//! A set with a mistake isn't live, so mending it is what lets its other changes become live. What can only ever be refused by,
+//! such as [expect] and [never], is mended at once. Anything else is mended where a gateway runs, all of the set compiles with
+//! the edits, and the exact difference from what is live shows that nothing widens. Where that can't be shown, each edit that
+//! isn't made is told with the reason.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,16 +13,20 @@ use std::path::Path;
 use super::super::Exit;
 use super::super::hypothesis::now;
 use super::super::load::{print, tell};
+use super::super::rulesets;
 use super::{Args, counted};
+use crate::analysis::diff::diff;
 use crate::config::diagnostic::{Severity, place};
 use crate::config::raw::{self, Node, Raw, Table};
 use crate::config::{Carried, Diagnostic, Diagnostics, FileKind, SourceFile, Sources, Span, compile};
 use crate::control::sources;
+use crate::snapshot::Snapshot;
 
 /// Tables of a rule file that can only ever refuse, or explain.
 const HARMLESS: [&str; 3] = ["expect", "never", "reading"];
 
 /// One suggested edit.
+#[derive(Clone)]
 struct Edit {
     span: Span,
     text: String,
@@ -33,24 +38,19 @@ pub(super) fn run(args: &Args) -> Exit {
         Ok(sources) => sources,
         Err(exit) => return exit,
     };
-    let told = told(&before);
-    let (edits, left) = sorted(&before, &told);
-    let after = edited(&before, &edits);
-    let helps = edits.is_empty() || self::told(&after).errors() < told.errors();
-    let edits = if helps { edits } else { Vec::new() };
-    for edit in &edits {
+    let live = rulesets::live_if_any(&args.files.config);
+    let mended = mended(&before, live.as_ref().map(|own| (own.name.as_str(), &*own.snapshot)));
+    for edit in &mended.edits {
         print(hunk(&before, edit).trim_end());
     }
-    if !helps {
-        tell("not mended: the suggestions lead to other mistakes");
-    }
-    for why in left {
+    for why in &mended.left {
         tell(&format!("not mended: {why}"));
     }
-    let count = counted(edits.len(), "edit");
+    let count = counted(mended.edits.len(), "edit");
+    let after = edited(&before, &mended.edits);
     if args.dry_run {
         tell(&format!("{count} would be written; nothing was"));
-        return if self::told(&after).errors() == 0 { Exit::Yes } else { Exit::Invalid };
+        return if told(&after).0.errors() == 0 { Exit::Yes } else { Exit::Invalid };
     }
     match write(&before, &after) {
         Ok(()) => {
@@ -64,30 +64,83 @@ pub(super) fn run(args: &Args) -> Exit {
     }
 }
 
-fn told(sources: &Sources) -> Diagnostics {
+/// What may be written, and why the rest is left alone.
+struct Mended {
+    edits: Vec<Edit>,
+    left: Vec<String>,
+}
+
+/// What is told of a set, and the set where it compiles.
+fn told(sources: &Sources) -> (Diagnostics, Option<Snapshot>) {
     match compile(sources, Carried::nothing_at(now())) {
-        Ok(compiled) => compiled.remarks,
-        Err(mistakes) => mistakes,
+        Ok(compiled) => (compiled.remarks, Some(compiled.snapshot)),
+        Err(mistakes) => (mistakes, None),
     }
 }
 
-/// The edits that may be made, and why the others may not.
-fn sorted(sources: &Sources, told: &Diagnostics) -> (Vec<Edit>, Vec<String>) {
-    let mut edits: BTreeMap<Span, Edit> = BTreeMap::new();
-    let mut left = Vec::new();
+/// Which of the suggestions may be followed, given what is live.
+fn mended(before: &Sources, live: Option<(&str, &Snapshot)>) -> Mended {
+    let (told, _) = told(before);
+    let (mut harmless, mut others, mut left) = (BTreeMap::new(), Vec::new(), Vec::new());
     for own in told.iter().filter(|own| own.severity == Severity::Error) {
-        match judged(sources, own) {
-            Ok(edit) => {
-                edits.entry(edit.span).or_insert(edit);
+        match &own.suggestion {
+            None => left.push(named(before, own, "nothing is near enough to be suggested")),
+            Some((span, text)) if is_harmless(before, *span) => {
+                harmless.entry(*span).or_insert_with(|| Edit { span: *span, text: text.clone() });
             }
-            Err(why) => {
-                let at = own.primary.as_ref().and_then(|(span, _)| place(&sources.files, *span));
-                let at = at.map(|at| format!("{at} ")).unwrap_or_default();
-                left.push(format!("{at}{} {}: {why}", own.code.0, own.message));
-            }
+            Some((span, text)) => others.push((own, Edit { span: *span, text: text.clone() })),
         }
     }
-    (apart(edits), left)
+    let harmless = apart(harmless);
+    if others.is_empty() {
+        return helpful(before, &told, Mended { edits: harmless, left });
+    }
+    let all = harmless.iter().chain(others.iter().map(|(_, edit)| edit));
+    let all = apart(all.map(|edit| (edit.span, edit.clone())).collect());
+    match may_be_live(&edited(before, &all), live) {
+        Ok(()) => Mended { edits: all, left },
+        Err(why) => {
+            left.extend(others.iter().map(|(own, _)| named(before, own, &why)));
+            helpful(before, &told, Mended { edits: harmless, left })
+        }
+    }
+}
+
+/// Edits that lead to other mistakes are no help.
+fn helpful(before: &Sources, told: &Diagnostics, mended: Mended) -> Mended {
+    let after = self::told(&edited(before, &mended.edits)).0;
+    if mended.edits.is_empty() || after.errors() < told.errors() {
+        return mended;
+    }
+    let mut left = mended.left;
+    left.push("the suggestions lead to other mistakes".to_owned());
+    Mended { edits: Vec::new(), left }
+}
+
+/// Whether a set lets nobody do more than the live one does, or why that can't be said.
+fn may_be_live(after: &Sources, live: Option<(&str, &Snapshot)>) -> Result<(), String> {
+    let Some((name, live)) = live else {
+        return Err("it could let someone do more, and no gateway runs to hold it against".to_owned());
+    };
+    let Some(after) = told(after).1 else {
+        return Err(
+            "it could let someone do more, and other mistakes must be mended before that can be known"
+                .to_owned(),
+        );
+    };
+    let found = diff(live, &after);
+    if found.widens() {
+        return Err(format!(
+            "with it the files would let someone do more than `{name}`; see `gatewarden diff`"
+        ));
+    }
+    Ok(())
+}
+
+fn named(sources: &Sources, own: &Diagnostic, why: &str) -> String {
+    let at = own.primary.as_ref().and_then(|(span, _)| place(&sources.files, *span));
+    let at = at.map(|at| format!("{at} ")).unwrap_or_default();
+    format!("{at}{} {}: {why}", own.code.0, own.message)
 }
 
 /// Edits that don't overlap, in the order of the files.
@@ -102,19 +155,13 @@ fn apart(edits: BTreeMap<Span, Edit>) -> Vec<Edit> {
     kept
 }
 
-fn judged(sources: &Sources, own: &Diagnostic) -> Result<Edit, &'static str> {
-    let Some((span, text)) = &own.suggestion else { return Err("nothing is near enough to be suggested") };
-    let file = sources.files.get(span.file as usize).ok_or("its file is gone")?;
-    if file.kind != FileKind::Rules {
-        return Err("what this file says decides whom the gateway trusts and where requests go");
-    }
+/// Whether what is said there can only ever refuse, or explain.
+fn is_harmless(sources: &Sources, span: Span) -> bool {
+    let Some(file) = sources.files.get(span.file as usize).filter(|file| file.kind == FileKind::Rules) else {
+        return false;
+    };
     let table = raw::parse(span.file, &file.text, &mut Diagnostics::default());
-    match top(&table, *span) {
-        Some(key) if HARMLESS.contains(&key) => Ok(Edit { span: *span, text: text.clone() }),
-        _ => {
-            Err("the edit could let someone do more than now; make it by hand, and look at `gatewarden diff`")
-        }
-    }
+    top(&table, span).is_some_and(|key| HARMLESS.contains(&key))
 }
 
 /// The table of the file that a span lies in.
@@ -193,4 +240,70 @@ fn tempfile_beside(target: &Path) -> std::io::Result<(std::path::PathBuf, fs::Fi
     let path = sources::parent(target).join(format!(".{name}.{}", std::process::id()));
     let file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
     Ok((path, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GATEWAY: &str = "[issuers.sso]\nkind = \"oidc\"\nissuer = \"https://sso.example\"\naudience = [\"shop\"]\n\
+        [upstreams.shop]\nat = [\"/\"]\nservers = [\"http://127.0.0.1:1\"]\n";
+    const TENANTS: &str = "[tenant.acme]\nids = [\"acme\"]\napps = [\"shop\"]\n";
+    const SHOP: &str = "app = \"shop\"\nbase = \"/shop\"\nissuer = \"sso\"\nroles = \"token.roles\"\ntenant = \"acme\"\n\
+        [facts.token]\nroles = \"set\"\ntier = \"string\"\n[when]\ngold = \"token.tier = 'gold'\"\n\
+        [never]\nclerk = [\"DELETE *\"]\n\
+        [resource.orders]\nview = [\"GET /orders\"]\nmanage = [\"POST /orders\"]\n\
+        [role.clerk]\nview = [\"orders if gold\"]\n[role.boss]\nview = [\"orders\"]\nmanage = [\"orders\"]\n";
+
+    fn set(shop: &str) -> Sources {
+        let file = |kind, path: &str, text: &str| SourceFile { kind, path: path.into(), text: text.into() };
+        let files = vec![
+            file(FileKind::Gateway, "gateway.toml", GATEWAY),
+            file(FileKind::Rules, "rules/shop.toml", shop),
+            file(FileKind::Tenants, "rules/tenants.toml", TENANTS),
+        ];
+        Sources { files, hash: String::new() }
+    }
+
+    /// The shop's file once what may be mended of it is, and why the rest isn't.
+    fn mend(shop: &str, live: Option<&str>) -> (String, Vec<String>) {
+        let live = live.map(|live| told(&set(live)).1.unwrap());
+        let before = set(shop);
+        let mended = mended(&before, live.as_ref().map(|live| ("live", live)));
+        (edited(&before, &mended.edits).files[1].text.clone(), mended.left)
+    }
+
+    #[test]
+    fn what_only_refuses_is_mended_whatever_is_live() {
+        let broken = SHOP.replace("clerk = [\"DELETE *\"]", "clrek = [\"DELETE *\"]");
+        assert_eq!(mend(&broken, None), (SHOP.to_owned(), Vec::new()));
+    }
+
+    #[test]
+    fn a_grant_is_mended_only_where_it_is_live_already() {
+        let broken = SHOP.replace("orders if gold", "orders if golt");
+        let (text, left) = mend(&broken, None);
+        assert_eq!(text, broken);
+        assert!(left[0].contains("rules/shop.toml:") && left[0].contains("no gateway runs"), "{left:?}");
+        // The same is live, so that mending it changes nothing.
+        assert_eq!(mend(&broken, Some(SHOP)), (SHOP.to_owned(), Vec::new()));
+        // More is live.
+        assert_eq!(mend(&broken, Some(&SHOP.replace(" if gold", ""))), (SHOP.to_owned(), Vec::new()));
+        // Less is live: it is the operator who gives more.
+        let less = SHOP.replace("[role.clerk]\nview = [\"orders if gold\"]\n", "[role.clerk]\n");
+        let (text, left) = mend(&broken, Some(&less));
+        assert_eq!(text, broken);
+        assert!(left[0].contains("would let someone do more than `live`"), "{left:?}");
+    }
+
+    #[test]
+    fn nothing_is_mended_by_halves() {
+        let broken = SHOP.replace("orders if gold", "orders if golt");
+        let broken =
+            broken.replace("[role.boss]\nview = [\"orders\"]", "[role.boss]\nview = [\"xyzzyxyzzy\"]");
+        let (text, left) = mend(&broken, Some(SHOP));
+        assert_eq!(text, broken);
+        assert!(left.iter().any(|why| why.contains("other mistakes must be mended")), "{left:?}");
+        assert!(left.iter().any(|why| why.contains("nothing is near enough")), "{left:?}");
+    }
 }
