@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::process::{FREE_PORTS, Files, Process, RULES};
+
 /// The shipped configuration in a directory of its own, and beside it a changed one.
 struct Sets {
     _place: tempfile::TempDir,
@@ -109,4 +111,47 @@ fn a_mistake_is_told_with_the_side_that_it_is_on() {
     let (exit, text) = sets.diff(&[]);
     assert_eq!(exit, 3, "{text}");
     assert!(text.contains("GW2001") && text.contains("new`"), "{text}");
+}
+
+/// A verb that asks the running gateway, which hears operators at a port that its own file doesn't tell.
+fn asked(process: &Process, arguments: &[&str]) -> (i32, String) {
+    let text = std::fs::read_to_string(process.files.path("gateway.toml")).unwrap();
+    let told = text.replace(
+        "admin.address = \"127.0.0.1:0\"",
+        &format!("admin.address = \"{}\"", process.address("operators")),
+    );
+    process.files.write("asked.toml", &told);
+    let config = process.files.path("asked.toml");
+    let output = Command::new(env!("CARGO_BIN_EXE_gatewarden"))
+        .args(arguments)
+        .args(["--config", config.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), text)
+}
+
+#[test]
+fn a_running_gateway_is_asked_compared_and_reloaded() {
+    let process = Process::start(Files::new("127.0.0.1:1".parse().unwrap(), FREE_PORTS));
+    let has = |arguments: &[&str], code: i32, words: &[&str]| {
+        let (exit, text) = asked(&process, arguments);
+        assert_eq!(exit, code, "{arguments:?}: {text}");
+        words.iter().for_each(|word| assert!(text.contains(word), "{arguments:?}: no {word:?} in\n{text}"));
+    };
+    let disk = process.files.path("gateway.toml");
+    let disk = disk.to_str().unwrap();
+    has(&["status"], 0, &["live      revision 1"]);
+    has(&["diff", "live", disk], 0, &["live (revision 1)", "nothing is different"]);
+    process.files.write(
+        "rules/desk.toml",
+        &RULES.replace("\"GET /customers/{id}\"", "\"GET /customers/{id}\", \"DELETE /customers/{id}\""),
+    );
+    // What is live stays what it was, whatever stands on disk; unless the poll was faster than this test.
+    has(&["reload"], 0, &["revision 2"]);
+    process.until("what the change does");
+    has(&["status"], 0, &["revision 2", "did       it widens: 1 gained, 0 lost"]);
+    process.files.write("rules/desk.toml", &RULES.replace("view = [\"customers\"]", "view = [\"customrs\"]"));
+    has(&["reload"], 3, &["GW2002", "did you mean `customers`?", "nothing was applied; revision 2"]);
+    has(&["status"], 1, &["rejected", "1 mistake", "GW2002"]);
 }

@@ -65,6 +65,11 @@ fn app(rows: &mut Rows, of: &str, (before, old): (&Snapshot, &App), (after, new)
     let list = |own: &[Box<str>]| if own.is_empty() { vec!["any".to_owned()] } else { strings(own) };
     rows.list(of, "hosts", (&list(&old.hosts), &list(&new.hosts)), (Neither, Neither));
     rows.changed(Neither, of, "base", &old.base, &new.base);
+    // A rule reads them, so that a request that says them twice is refused.
+    let keys = (strings(&old.read_queries), strings(&new.read_queries));
+    rows.list(of, "query parameters that may be said only once", (&keys.0, &keys.1), (Narrows, Widens));
+    let names = (strings(&old.read_headers), strings(&new.read_headers));
+    rows.list(of, "headers that may be said only once", (&names.0, &names.1), (Narrows, Widens));
     rows.changed(
         Widens,
         of,

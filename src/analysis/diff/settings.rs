@@ -67,7 +67,12 @@ impl Rows {
     ) {
         let (come, gone) = lists(both.0, both.1);
         if let Some(text) = told(&come, &gone) {
-            let effect = if come.is_empty() { effects.1 } else { effects.0 };
+            let effect = match (come.is_empty(), gone.is_empty()) {
+                (true, _) => effects.1,
+                (_, true) => effects.0,
+                // The worse of both.
+                (false, false) => effects.0.min(effects.1),
+            };
             self.add(effect, of, format!("{key}: {text}"));
         }
     }

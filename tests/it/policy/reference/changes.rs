@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use gatewarden::analysis::diff::{Outcome, SnapshotDiff, diff};
+use gatewarden::analysis::diff::{Access, Outcome, SnapshotDiff, diff};
 use gatewarden::analysis::posed::{Answered, Caller, Posed};
 use gatewarden::authorize::{Evidence, Permit, Ruling};
 use gatewarden::policy::lookup::{LookedUp, NoAnswer};
+use gatewarden::rejection::Rejection;
 use gatewarden::request::{Host, Timestamp};
 use gatewarden::snapshot::Snapshot;
 use http::{HeaderName, HeaderValue, Method};
@@ -117,12 +118,16 @@ fn answered(snapshot: &Snapshot, posed: &Posed) -> Option<(String, String)> {
     ruling.ok().flatten()
 }
 
+fn is_malformed(snapshot: &Snapshot, posed: &Posed) -> bool {
+    let refused = |ruling| matches!(ruling, Ruling::Refuse(Rejection::Malformed(_), _));
+    posed.decide(snapshot, |_, ruling| refused(ruling)).unwrap_or(true)
+}
+
 fn covers(found: &SnapshotDiff, outcome: Outcome, method: &str, route: &str) -> bool {
     let operation = format!("{} {route}", if method == "HEAD" { "GET" } else { method });
-    found
-        .access
-        .iter()
-        .any(|row| (row.outcome == outcome || !row.decided) && row.operations.contains(&operation))
+    let tells =
+        |row: &Access| (row.outcome == outcome || !row.decided) && row.operations.contains(&operation);
+    found.access.iter().any(tells)
 }
 
 proptest! {
@@ -149,6 +154,11 @@ proptest! {
         }
         for ask in &asks {
             let posed = posed(ask);
+            // What is read newly may be said only once, whoever asks.
+            if is_malformed(&old, &posed) != is_malformed(&new, &posed) {
+                prop_assert!(found.settings.iter().any(|own| own.text.contains("only once")), "untold\n{}", show(ask));
+                continue;
+            }
             match (answered(&old, &posed), answered(&new, &posed)) {
                 (None, None) => {}
                 (None, Some((route, _))) => {
