@@ -48,6 +48,7 @@
 //! | [`record`] | one decision as a line of the log, and a line as a request that can be decided again |
 //! | [`hindsight`] | what the rules of now say of recorded decisions: replayed, explained, and what they suggest |
 //! | [`config`] | text → snapshot, with every mistake reported at its place |
+//! | [`interchange`] | our files and those of others: imports, exports, the schema for editors, the layout of a file |
 //!
 //! Effects: [`upstream`] (connections to the applications), [`ledger`] (what is remembered across requests: who has a seat, who came how often),
 //! [`telemetry`] (metrics, log), [`audit`] (the decision log and where it is written), [`lookup`] (what is asked of an application itself),
@@ -120,6 +121,7 @@ pub mod outcome;
 pub mod record;
 pub mod hindsight;
 pub mod config;
+pub mod interchange;
 pub mod upstream;
 pub mod ledger;
 pub mod telemetry;

@@ -4,11 +4,15 @@ pub mod can;
 pub mod candidate;
 pub mod check;
 pub mod completions;
+pub mod coverage;
 pub mod dev;
 pub mod diff;
 pub mod explain;
+pub mod export;
+pub mod fmt;
 mod grid;
 mod hypothesis;
+pub mod import;
 mod load;
 pub mod log;
 mod logs;
@@ -19,6 +23,7 @@ pub mod report;
 pub mod routes;
 mod rulesets;
 pub mod run;
+pub mod schema;
 pub mod serve;
 pub mod status;
 pub mod suggest;
@@ -83,7 +88,16 @@ enum Verb {
     Routes(routes::Args),
     Reload(reload::Args),
     Status(status::Args),
+    Coverage(coverage::Args),
+    Schema(schema::Args),
+    Fmt(fmt::Args),
     Completions(completions::Args),
+    /// The rules as another system's
+    #[command(subcommand)]
+    Export(ExportVerb),
+    /// Make a rule file of what another system has; everything that isn't in it is listed
+    #[command(subcommand)]
+    Import(ImportVerb),
     /// What a gateway has counted
     #[command(subcommand)]
     Report(ReportVerb),
@@ -104,6 +118,17 @@ enum ReportVerb {
 enum LogVerb {
     Verify(log::VerifyArgs),
     Show(log::ShowArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ExportVerb {
+    Cedar(export::CedarArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ImportVerb {
+    Keycloak(import::KeycloakArgs),
+    Openapi(import::OpenapiArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -139,6 +164,12 @@ pub fn run() -> Exit {
         Verb::Routes(args) => routes::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Export(ExportVerb::Cedar(args)) => export::cedar(&args),
+        Verb::Fmt(args) => fmt::run(&args),
+        Verb::Schema(args) => schema::run(&args),
+        Verb::Coverage(args) => coverage::run(&args),
+        Verb::Import(ImportVerb::Keycloak(args)) => import::keycloak(&args),
+        Verb::Import(ImportVerb::Openapi(args)) => import::openapi(&args),
         Verb::Completions(args) => completions::run(&args),
     }
 }

@@ -27,6 +27,7 @@ mod forwarding;
 mod grpc;
 mod h2_upstreams;
 mod hindsight;
+mod imports;
 mod keys;
 mod limits;
 mod lookups;
