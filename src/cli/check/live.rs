@@ -15,10 +15,10 @@ const PATIENCE: Duration = Duration::from_millis(800);
 
 /// What stays as it is while the files are as they are.
 pub(super) fn stays(config: &Path) -> String {
-    revision(config).unwrap_or_else(|| "and a running gateway keeps what it has".to_owned())
+    revision(config).unwrap_or_else(|| ", and a running gateway keeps what it has".to_owned())
 }
 
-/// `revision 41 (4be1c09a) stays live`.
+/// `; revision 41 (4be1c09a) stays live`.
 fn revision(config: &Path) -> Option<String> {
     let (status, body) = ask(config, "/rules")?;
     if status != StatusCode::OK {
@@ -26,7 +26,7 @@ fn revision(config: &Path) -> Option<String> {
     }
     let said: Value = serde_json::from_slice(&body).ok()?;
     let (revision, hash) = (said.get("revision")?.as_u64()?, said.get("hash")?.as_str()?);
-    Some(format!("revision {revision} ({}) stays live", hash.get(..8).unwrap_or(hash)))
+    Some(format!("; revision {revision} ({}) stays live", hash.get(..8).unwrap_or(hash)))
 }
 
 fn ask(config: &Path, path: &'static str) -> Option<(StatusCode, Bytes)> {

@@ -153,7 +153,7 @@ fn human(args: &Args, checked: &Checked) {
             format!(" in {} files", sources.files.len())
         };
         let stays = live::stays(&args.files.config);
-        tell(&format!("{}{files}; nothing was applied, {stays}", counted(told.errors(), "mistake")));
+        tell(&format!("{}{files}; nothing was applied{stays}", counted(told.errors(), "mistake")));
     }
     if checked.kept > 0 {
         let them = if checked.kept == 1 { "it" } else { "them" };
