@@ -125,7 +125,7 @@ pub(super) fn who_could(snapshot: &Snapshot, rejection: &Rejection, evidence: &E
 fn list(snapshot: &Snapshot, stated: &Stated, format: Format) -> Result<(Exit, String), Unposed> {
     let name = stated.app.as_deref().unwrap_or_default();
     let app = apps(snapshot, Some(name))?.into_iter().next().ok_or_else(String::new)?;
-    for role in stated.roles.iter().filter(|role| app.role(role).is_none()) {
+    if let Some(role) = stated.roles.iter().find(|role| app.role(role).is_none()) {
         let names = app.roles.iter().map(|own| &*own.name);
         return Err(unknown(&format!("app `{name}` has no role `{role}`"), role, names).into());
     }

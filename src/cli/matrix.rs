@@ -105,7 +105,7 @@ fn grid(app: &App, matrix: &Matrix) -> Grid {
 
 /// A cell in words: `yes`, `-`, `view manage`, `view(a)`.
 fn cell(row: &Row, cells: &[Granted]) -> Cell {
-    let word = |(scope, granted): (&Box<str>, &Granted)| {
+    let word = |(scope, granted): (&str, &Granted)| {
         let name = if row.is_feature { "yes" } else { scope };
         match granted {
             Granted::No => None,
@@ -116,7 +116,7 @@ fn cell(row: &Row, cells: &[Granted]) -> Cell {
             }
         }
     };
-    let words = row.scopes.iter().zip(cells).filter_map(word);
+    let words = row.scopes.iter().map(|scope| &**scope).zip(cells).filter_map(word);
     words.reduce(Cell::and).unwrap_or_else(|| Cell::no(if row.is_feature { "no" } else { "-" }))
 }
 

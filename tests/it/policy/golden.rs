@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use gatewarden::analysis::{example, guard};
+use gatewarden::snapshot::OperationRef;
 use serde_json::Value;
 
-use super::root;
+use super::{NOW, root};
 
 /// Processes at once: most of each one's time is spent on waiting for its files to stay as they are.
 const AT_ONCE: usize = 6;
@@ -254,12 +256,39 @@ fn a_grant_taken_out_of_a_role_is_told() {
     hold_each_rules("agent-desk", &changed);
 }
 
+/// What a role can be let through to, it is let through to with facts that are found; what it can't, with none.
+#[test]
+fn an_example_is_found_of_all_that_is_granted() {
+    let snapshot = super::compiled(&super::shipped());
+    let mut found = 0;
+    for (app_index, app) in snapshot.apps.iter().enumerate() {
+        for (role, own) in app.roles.iter().enumerate() {
+            for (index, operation) in app.operations.iter().enumerate() {
+                let at = OperationRef { app: app_index, operation: index };
+                let standing = guard::standing(app, role, operation);
+                let example = example::allowed(&snapshot, at, role, NOW);
+                assert_eq!(
+                    example.is_some(),
+                    standing != guard::Standing::Nothing,
+                    "{} {} {} {}",
+                    app.name,
+                    own.name,
+                    operation.verb,
+                    operation.template
+                );
+                found += usize::from(example.is_some());
+            }
+        }
+    }
+    assert!(found > 200, "{found}");
+}
+
 #[test]
 fn departures_are_named_or_none() {
     let place = tempfile::tempdir().unwrap();
     let text = shipped("rules/connect.toml");
     let golden = root().join("rules/tests/connect.md");
-    let mut told = |change: (&str, &str), code: i32, words: &str| {
+    let told = |change: (&str, &str), code: i32, words: &str| {
         assert!(text.contains(change.0), "{}", change.0);
         let config = elsewhere(place.path(), "rules/connect.toml", &text.replacen(change.0, change.1, 1));
         let golden = golden.to_str().unwrap();

@@ -102,6 +102,8 @@ fn check(snapshot: &Arc<Snapshot>, signer: &Signer, row: &Value, wrong: &mut Str
 /// A shipped table, changed, in a place of its own.
 fn changed(place: &Path, change: impl Fn(String) -> String) -> PathBuf {
     let path = place.join("table.toml");
+    // The golden table that it names stands beside it.
+    std::fs::copy(root().join("rules/tests/agent-desk.md"), place.join("agent-desk.md")).unwrap();
     let text = std::fs::read_to_string(root().join(DESK)).unwrap();
     let new = change(text.clone());
     assert_ne!(text, new, "nothing was changed");

@@ -160,7 +160,8 @@ impl<'h> Holder<'h> {
             let accepted = named.iter().any(is_it);
             // One that says otherwise than the rules do isn't stale: the cell tells.
             self.used.extend(&named);
-            if !accepted && !(limited && matches!(rules, Rules::Under(_))) {
+            let of_itself = limited && matches!(rules, Rules::Under(_));
+            if !(accepted || of_itself) {
                 return vec![departs(saying, &rules, self.place(index, saying))];
             }
         }
