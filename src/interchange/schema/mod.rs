@@ -82,13 +82,20 @@ pub fn schema(file: File, names: Option<&Names>) -> Value {
     root
 }
 
+/// Says something more in a schema.
+fn put(schema: &mut Value, key: &str, value: Value) {
+    if let Some(own) = schema.as_object_mut() {
+        own.insert(key.to_owned(), value);
+    }
+}
+
 /// A table of known keys: nothing else may stand in it.
 fn table(keys: &[(&str, Value)], required: &[&str]) -> Value {
     let keys: Map<String, Value> =
         keys.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let mut own = json!({ "type": "object", "properties": keys, "additionalProperties": false });
     if !required.is_empty() {
-        own["required"] = required.into();
+        put(&mut own, "required", required.into());
     }
     own
 }
@@ -100,7 +107,7 @@ fn named(value: Value) -> Value {
 
 /// A value with a word about it.
 fn said(mut value: Value, about: &str) -> Value {
-    value["description"] = about.into();
+    put(&mut value, "description", about.into());
     value
 }
 

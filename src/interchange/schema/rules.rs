@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Names, either, flag, known, list, named, offered, one_of, said, table, text, texts};
+use super::{Names, either, flag, known, list, named, offered, one_of, put, said, table, text, texts};
 
 /// The schema of an app's file.
 pub(super) fn root(names: Option<&Names>) -> Value {
@@ -26,7 +26,7 @@ pub(super) fn root(names: Option<&Names>) -> Value {
         ("expect", said(named(text()), "What is expected: `deny`, `allow` or `if condition, condition`")),
     ]);
     let mut root = table(&keys, &["app", "issuer", "roles", "tenant"]);
-    root["definitions"] = json!({ "condition": condition(own) });
+    put(&mut root, "definitions", json!({ "condition": condition(own) }));
     root
 }
 
@@ -118,8 +118,12 @@ fn facts() -> Value {
     let plain = named(either(vec![kind(), declared]));
     let placed = table(&[("at", text()), ("type", kind()), ("default", standing())], &["at", "type"]);
     let mut look_up = named(placed.clone());
-    look_up["properties"] = json!({ "get": text(), "ttl": text(), "timeout": text(), "forget": texts() });
-    look_up["required"] = json!(["get"]);
+    put(
+        &mut look_up,
+        "properties",
+        json!({ "get": text(), "ttl": text(), "timeout": text(), "forget": texts() }),
+    );
+    put(&mut look_up, "required", json!(["get"]));
     json!({
         "type": "object",
         "properties": {
@@ -148,7 +152,7 @@ fn cors() -> Value {
 fn socket() -> Value {
     let made = json!({ "type": ["string", "object"] });
     let mut auth = named(made);
-    auth["properties"] = json!({ "keep": { "type": ["array", "string", "object"] } });
+    put(&mut auth, "properties", json!({ "keep": { "type": ["array", "string", "object"] } }));
     let keys = [
         ("path", text()),
         ("kind", one_of(&["socket.io", "websocket"])),
@@ -162,7 +166,7 @@ fn socket() -> Value {
 fn reading() -> Value {
     let departure = table(&[("is", text()), ("why", text())], &["is", "why"]);
     let mut own = named(either(vec![text(), departure]));
-    own["properties"] = json!({ "addition": texts(), "alias": named(text()) });
+    put(&mut own, "properties", json!({ "addition": texts(), "alias": named(text()) }));
     own
 }
 
@@ -172,13 +176,13 @@ fn resource() -> Value {
         &["seat", "operations"],
     );
     let mut own = named(either(vec![texts(), seated]));
-    own["properties"] = json!({ "reserved": flag() });
+    put(&mut own, "properties", json!({ "reserved": flag() }));
     own
 }
 
 fn matrix() -> Value {
     let mut own = named(list(text()));
-    own["required"] = json!(["columns"]);
+    put(&mut own, "required", json!(["columns"]));
     own
 }
 
@@ -191,11 +195,11 @@ fn roles(names: &Names) -> Value {
         .collect();
     let terms = if names.resources.is_empty() { texts() } else { list(offered(&terms)) };
     let mut role = named(terms);
-    role["properties"] =
-        json!({ "claim": either(vec![text(), texts()]), "only": { "$ref": "#/definitions/condition" } });
+    let claim = either(vec![text(), texts()]);
+    put(&mut role, "properties", json!({ "claim": claim, "only": { "$ref": "#/definitions/condition" } }));
     let mut own = named(role.clone());
     // The roles that are there are offered as tables.
     let known = names.roles.iter().map(|name| (name.clone(), role.clone()));
-    own["properties"] = Value::Object(known.collect());
+    put(&mut own, "properties", Value::Object(known.collect()));
     own
 }
