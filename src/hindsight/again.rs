@@ -119,6 +119,12 @@ fn judge(
 }
 
 impl Now {
+    /// No answer.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { effect: Effect::Deny, reason: "unknown", record: Record::default() }
+    }
+
     fn of(
         snapshot: &Snapshot,
         effect: Effect,

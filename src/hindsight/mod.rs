@@ -8,7 +8,7 @@ pub mod again;
 pub mod replay;
 pub mod suggest;
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use foldhash::quality::FixedState;
 
@@ -51,9 +51,7 @@ impl Met {
 #[must_use]
 pub fn person(record: &Record) -> Option<u64> {
     let (issuer, subject) = (record.issuer.as_deref()?, record.sub.as_deref()?);
-    let mut hasher = FixedState::default().build_hasher();
-    (issuer, subject).hash(&mut hasher);
-    Some(hasher.finish())
+    Some(FixedState::default().hash_one((issuer, subject)))
 }
 
 /// Tells the acting tenant of a record apart from others.

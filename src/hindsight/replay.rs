@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::again::{Again, Change, Now, again};
 use super::{Met, person, tenant};
-use crate::record::{Record, Unreplayable};
+use crate::policy::Operation;
+use crate::record::{Effect, Record, Unreplayable};
 use crate::snapshot::Snapshot;
 
 /// Groups that are told apart; decisions beyond are counted together.
@@ -91,6 +92,42 @@ pub struct Group {
     pub rules: (Option<String>, Option<String>),
 }
 
+impl Denied {
+    fn of(record: &Record) -> Self {
+        if record.effect == Effect::Deny { Self::Then } else { Self::Not }
+    }
+}
+
+/// Whether what can't be put to rules again is no matter of these rules: a rate, which they may hold at another number
+/// all the same, or a body that is looked at as it was.
+fn is_no_matter(why: &Unreplayable, record: &Record, snapshot: &Snapshot) -> bool {
+    match why {
+        Unreplayable::NoDecision { .. } | Unreplayable::Spent { .. } => true,
+        _ if *record.rules.hash == *snapshot.hash => true,
+        Unreplayable::Fields => {
+            let app = record.app.as_deref().and_then(|name| snapshot.app(name));
+            let is_it = |own: &&Operation| {
+                Some(&*own.route) == record.route.as_deref()
+                    && Some(own.verb.as_str()) == record.method.as_deref()
+            };
+            let own = app.and_then(|app| app.operations.iter().find(is_it));
+            own.is_some_and(|own| own.obligations.body_only.is_some())
+        }
+        Unreplayable::Path | Unreplayable::Head(_) | Unreplayable::Fact(_) => false,
+    }
+}
+
+/// What a record lacks to be put to rules.
+fn lacking(why: &Unreplayable) -> Box<str> {
+    match why {
+        Unreplayable::Fields => "the body's fields".into(),
+        Unreplayable::Path => "the path".into(),
+        Unreplayable::Head(what) => (*what).into(),
+        Unreplayable::Fact(name) => name.as_str().into(),
+        Unreplayable::NoDecision { reason } | Unreplayable::Spent { reason } => reason.as_str().into(),
+    }
+}
+
 impl Kind {
     /// Whether someone may more than before, or it can't be shown that nobody may.
     #[must_use]
@@ -124,15 +161,15 @@ impl Replay {
                 tally(&mut self.before_rules, reason, weight);
                 return;
             }
-            Again::Apart(why) => {
+            Again::Apart(why) if is_no_matter(&why, record, snapshot) => {
                 tally(&mut self.unreplayable, why.to_string(), weight);
                 return;
             }
-            Again::Otherwise(now, change) => (Kind::Changed(change), now),
-            Again::Unknown(now, missing) => {
-                let was_denied = record.effect == crate::record::Effect::Deny;
-                (Kind::Unknown(missing, if was_denied { Denied::Then } else { Denied::Not }), now)
+            Again::Apart(why) => {
+                (Kind::Unknown(vec![lacking(&why)], Denied::of(record)), Box::new(Now::nothing()))
             }
+            Again::Otherwise(now, change) => (Kind::Changed(change), now),
+            Again::Unknown(now, missing) => (Kind::Unknown(missing, Denied::of(record)), now),
         };
         let key = key(kind, record, &now);
         if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&key) {

@@ -187,6 +187,18 @@ fn what_the_log_does_not_hold_is_not_guessed() {
 }
 
 #[test]
+fn a_body_that_nobody_wrote_down_is_not_taken_for_alike_where_it_is_not_looked_at() {
+    let refused = Record { reason: "body-field".to_owned(), ..put(1, "boss") };
+    let limited =
+        RULES.replace("[mask]", "[body]\n\"PUT /desk/things/{thing}\" = { only = [\"/name\"] }\n[mask]");
+    let desk = Desk::with(&limited, std::slice::from_ref(&refused));
+    desk.run("replay", 0, &["--fail-on", "any"], &["1  can't be put again"]);
+    let desk = Desk::with(RULES, &[refused]);
+    desk.run("replay", 1, &["--fail-on", "widen"], &["1  can't be known", "rests on the body's fields"]);
+    desk.run("replay", 0, &["--fail-on", "narrow"], &[]);
+}
+
+#[test]
 fn who_asked_for_what_was_nowhere_is_not_known() {
     let nowhere = Record {
         reason: "no-such-operation".to_owned(),

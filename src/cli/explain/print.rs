@@ -139,7 +139,9 @@ fn is_same(one: &Step, other: &Step) -> bool {
 /// One answer, for a program.
 pub(super) fn machine(answer: &Answer) -> String {
     let mut document = value(answer);
-    document["schema"] = "gatewarden.explain/1".into();
+    if let Value::Object(members) = &mut document {
+        members.insert("schema".to_owned(), "gatewarden.explain/1".into());
+    }
     format!("{document:#}")
 }
 

@@ -112,10 +112,11 @@ fn since(found: &Found, hash: &str) -> Result<Option<Since>, Unposed> {
     let is_wanted = |text: &str| text.contains("gatewarden.config/1") && text.contains(hash);
     let visit = |_: String, line: &str| {
         let Ok(event) = serde_json::from_str::<Value>(line) else { return };
-        let told = || Some((event["revision"].as_u64()?, event["ts"].as_str()?));
-        if event["result"] == "applied"
-            && event["hash"] == hash
-            && let Some((revision, at)) = told()
+        let text = |name: &str| event.get(name).and_then(Value::as_str);
+        let revision = event.get("revision").and_then(Value::as_u64);
+        if text("result") == Some("applied")
+            && text("hash") == Some(hash)
+            && let (Some(revision), Some(at)) = (revision, text("ts"))
             && since.as_ref().is_none_or(|own| own.at.as_str() < at)
         {
             since = Some(Since { revision, at: at.to_owned() });

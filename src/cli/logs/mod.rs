@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) use self::search::{search, with_rotated};
 use super::Exit;
@@ -86,8 +86,8 @@ impl Logs {
         let names: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let (sender, receiver) = sync_channel::<Block>(workers * 2);
-        let receiver = Mutex::new(receiver);
-        let work = || {
+        let receiver = Arc::new(Mutex::new(receiver));
+        let work = |receiver: Arc<Mutex<Receiver<Block>>>| {
             let (mut sum, mut unread) = (make(), Unread::default());
             while let Some(block) = next(&receiver) {
                 let name = names.get(block.log).map_or("", String::as_str);
@@ -96,7 +96,15 @@ impl Logs {
             (sum, unread)
         };
         std::thread::scope(|scope| {
-            let taking: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+            let work = &work;
+            let taking: Vec<_> = (0..workers)
+                .map(|_| {
+                    let receiver = receiver.clone();
+                    scope.spawn(move || work(receiver))
+                })
+                .collect();
+            // Only takers hold it, so that nobody waits for takers that are gone.
+            drop(receiver);
             let read = self.send(sender);
             let mut sums = Vec::new();
             let mut unread = Unread::default();
