@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Exit;
 use super::load::{print, tell};
-use super::rulesets::admin;
+use super::rulesets::{admin, member};
 
 /// Have the running gateway read its files now.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,13 +45,13 @@ pub fn run(args: &Args) -> Exit {
         print(&format!("{said:#}"));
         return exit;
     }
-    let rules = &said["rules"];
+    let rules = member(&said, "rules");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let hash = text(&rules["hash"]);
-    let (revision, hash) = (&rules["revision"], hash.get(..8).unwrap_or(&hash));
-    match said["result"].as_str() {
+    let hash = text(member(rules, "hash"));
+    let (revision, hash) = (member(rules, "revision"), hash.get(..8).unwrap_or(&hash));
+    match member(&said, "result").as_str() {
         Some("rejected") => {
-            tell(text(&rules["last_error"]["rendered"]).trim_end());
+            tell(text(member(member(rules, "last_error"), "rendered")).trim_end());
             tell(&format!("nothing was applied; revision {revision} ({hash}) stays live"));
         }
         Some("unchanged") => {
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Exit {
         }
         _ => {
             print(&format!("applied: revision {revision} ({hash}) is live"));
-            if let Some(verdict) = rules["does"].as_str() {
+            if let Some(verdict) = member(rules, "does").as_str() {
                 print(&format!("  {verdict}"));
             }
             super::status::waiting(rules).iter().for_each(|line| print(&format!("  {line}")));

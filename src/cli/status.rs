@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Exit;
 use super::hypothesis::now;
 use super::load::{print, tell};
-use super::rulesets::admin;
+use super::rulesets::{admin, member};
 
 /// What the running gateway judges by.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,31 +42,35 @@ pub fn run(args: &Args) -> Exit {
         Format::Json => print(&format!("{said:#}")),
         Format::Human => print(human(&said, now().0).trim_end()),
     }
-    if said["state"] == "rejected" { Exit::No } else { Exit::Yes }
+    if member(&said, "state") == "rejected" { Exit::No } else { Exit::Yes }
 }
 
 fn human(said: &Value, now: u64) -> String {
-    let hash = said["hash"].as_str().unwrap_or_default();
-    let files = said["files"].as_array().map_or(0, Vec::len);
-    let since = moment(&said["loaded_at"], now);
-    let mut lines =
-        vec![format!("live      revision {}, rules {}, {files} files", said["revision"], short(hash))];
+    let hash = member(said, "hash").as_str().unwrap_or_default();
+    let files = member(said, "files").as_array().map_or(0, Vec::len);
+    let since = moment(member(said, "loaded_at"), now);
+    let mut lines = vec![format!(
+        "live      revision {}, rules {}, {files} files",
+        member(said, "revision"),
+        short(hash)
+    )];
     lines.push(format!("since     {since}"));
-    if let Some(does) = said["does"].as_str() {
+    if let Some(does) = member(said, "does").as_str() {
         lines.push(format!("did       {does}"));
     }
-    let refused = &said["last_error"];
+    let refused = member(said, "last_error");
     if !refused.is_null() {
-        let hash = refused["hash"].as_str().map_or("unreadable", short);
-        let count = refused["errors"].as_u64().unwrap_or_default();
+        let hash = member(refused, "hash").as_str().map_or("unreadable", short);
+        let count = member(refused, "errors").as_u64().unwrap_or_default();
         let word = if count == 1 { "mistake" } else { "mistakes" };
-        lines.push(format!("rejected  {hash}, {count} {word}, {}", moment(&refused["at"], now)));
-        lines.push(format!("          {}", refused["first"].as_str().unwrap_or_default()));
+        lines.push(format!("rejected  {hash}, {count} {word}, {}", moment(member(refused, "at"), now)));
+        lines.push(format!("          {}", member(refused, "first").as_str().unwrap_or_default()));
     }
-    let candidate = &said["candidate"];
+    let candidate = member(said, "candidate");
     if !candidate.is_null() {
-        let hash =
-            candidate["hash"].as_str().map_or_else(|| candidate.to_string(), |own| short(own).to_owned());
+        let hash = member(candidate, "hash")
+            .as_str()
+            .map_or_else(|| candidate.to_string(), |own| short(own).to_owned());
         lines.push(format!("candidate {hash}"));
     }
     lines.extend(waiting(said));
@@ -76,7 +80,7 @@ fn human(said: &Value, now: u64) -> String {
 /// What waits for a restart.
 pub(super) fn waiting(rules: &Value) -> Vec<String> {
     let keys: Vec<&str> =
-        rules["pending_restart"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        member(rules, "pending_restart").as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if keys.is_empty() { Vec::new() } else { vec![format!("waiting for a restart: {}", keys.join(", "))] }
 }
 

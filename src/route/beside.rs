@@ -27,6 +27,7 @@ pub struct Way<'w> {
 }
 
 /// Visits every way that leads somewhere in one of the tables, with where it leads.
+#[expect(clippy::type_complexity, reason = "what is told of a way")]
 pub fn walk<T>(old: &RouteTable<T>, new: &RouteTable<T>, visit: &mut dyn FnMut(Way<'_>, &[T], &[T])) {
     let names: BTreeSet<&str> = old.hosts().chain(new.hosts()).collect();
     for host in std::iter::once(None).chain(names.into_iter().map(Some)) {

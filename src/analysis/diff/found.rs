@@ -181,7 +181,6 @@ impl<'q> Question<'q> {
         self.solve(tests, wanted, holder)
     }
 
-    #[expect(clippy::type_complexity, reason = "what is looked for, with what is said of it")]
     fn solve(
         &self,
         mut tests: Tests,

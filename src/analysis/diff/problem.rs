@@ -32,11 +32,14 @@ pub(super) struct Surroundings<'p> {
     pub(super) more: &'p [(Var, Vec<serde_json::Value>)],
 }
 
+/// What some variables say.
+type Saying = Vec<(usize, Option<serde_json::Value>)>;
+
 /// A table, with a world for every row of its parts.
 #[derive(Debug)]
 pub(super) struct Solved {
     pub(super) table: Table,
-    worlds: Vec<Vec<Vec<(usize, Option<serde_json::Value>)>>>,
+    worlds: Vec<Vec<Saying>>,
     vars: usize,
 }
 
@@ -105,13 +108,12 @@ impl Tests {
         parts
     }
 
-    #[expect(clippy::type_complexity, reason = "a world is what it is made of")]
     fn part(
         &self,
         tests: Vec<usize>,
         vars: &[usize],
         around: &Surroundings<'_>,
-    ) -> Result<(Part, Vec<Vec<(usize, Option<serde_json::Value>)>>), TooMuch> {
+    ) -> Result<(Part, Vec<Saying>), TooMuch> {
         let own = || tests.iter().filter_map(|test| self.tests.get(*test));
         let pool = Pool::of(own(), vars.len(), around.ids);
         let mut domains = Vec::new();
@@ -139,7 +141,7 @@ impl Tests {
         if count > WORLDS_MAX {
             return Err(TooMuch);
         }
-        let mut found: HashMap<Vec<Truths>, Vec<(usize, Option<serde_json::Value>)>> = HashMap::new();
+        let mut found: HashMap<Vec<Truths>, Saying> = HashMap::new();
         let mut order = Vec::new();
         let mut world: World = vec![None; self.vars.0.len()];
         each(&domains, &mut world, &mut |world| {

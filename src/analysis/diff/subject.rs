@@ -79,7 +79,7 @@ pub(super) fn of_app(old: &Snapshot, new: &Snapshot, name: &str) -> Vec<Holder> 
             }
         }
         for var in vars {
-            let mut seen: Vec<(Vec<Arc<str>>, Vec<Arc<str>>)> = Vec::new();
+            let mut seen: Vec<[Vec<Arc<str>>; 2]> = Vec::new();
             for text in &strings {
                 let mut holder = Holder {
                     issuer: issuer.clone(),
@@ -90,12 +90,12 @@ pub(super) fn of_app(old: &Snapshot, new: &Snapshot, name: &str) -> Vec<Holder> 
                     let snapshot = if side == Known::Old { old } else { new };
                     snapshot.app(name).map_or_else(Vec::new, |app| held(app, &holder.roles(app)))
                 };
-                let both = (names(Known::Old), names(Known::New));
+                let both = [names(Known::Old), names(Known::New)];
                 // Strings that mean the same roles on both sides are one.
-                if seen.contains(&both) || both.0.is_empty() && both.1.is_empty() {
+                if seen.contains(&both) || both.iter().all(Vec::is_empty) {
                     continue;
                 }
-                holder.name = called(&both.0, &both.1, text);
+                holder.name = called(&both, text);
                 seen.push(both);
                 found.push(holder);
             }
@@ -109,9 +109,9 @@ fn held(app: &App, roles: &RoleSet) -> Vec<Arc<str>> {
     named.filter_map(|role| app.roles.get(role)).map(|role| role.name.clone()).collect()
 }
 
-fn called(old: &[Arc<str>], new: &[Arc<str>], text: &str) -> String {
+fn called([old, new]: &[Vec<Arc<str>>; 2], text: &str) -> String {
     let list = |names: &[Arc<str>]| names.join(" and ");
-    match (old, new) {
+    match (&**old, &**new) {
         (same, other) if same == other => list(same),
         ([], only) | (only, []) if *list(only) == *text => list(only),
         ([], only) | (only, []) => format!("{} ('{text}')", list(only)),

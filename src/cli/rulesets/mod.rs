@@ -118,24 +118,24 @@ fn live(config: &Path) -> Result<(String, Sources), Diagnostics> {
     let odd =
         || unreadable("the running gateway's answer can't be read: is it of another version?".to_owned());
     let said: serde_json::Value = serde_json::from_slice(&body).map_err(|_| odd())?;
-    let files = said["files"].as_array().ok_or_else(odd)?.iter().map(|file| {
+    let files = member(&said, "files").as_array().ok_or_else(odd)?.iter().map(|file| {
         Some(SourceFile {
-            kind: match file["kind"].as_str()? {
+            kind: match member(file, "kind").as_str()? {
                 "gateway" => FileKind::Gateway,
                 "tenants" => FileKind::Tenants,
                 "rules" => FileKind::Rules,
                 _ => return None,
             },
-            path: file["path"].as_str()?.into(),
-            text: file["text"].as_str()?.to_owned(),
+            path: member(file, "path").as_str()?.into(),
+            text: member(file, "text").as_str()?.to_owned(),
         })
     });
     let sources = sources::of(files.collect::<Option<_>>().ok_or_else(odd)?);
-    let told = said["hash"].as_str().ok_or_else(odd)?;
+    let told = member(&said, "hash").as_str().ok_or_else(odd)?;
     if told != sources.hash {
         return Err(odd());
     }
-    Ok((format!("{LIVE} (revision {})", said["revision"].as_u64().ok_or_else(odd)?), sources))
+    Ok((format!("{LIVE} (revision {})", member(&said, "revision").as_u64().ok_or_else(odd)?), sources))
 }
 
 /// What the gateway tries out: its own files on top of what is live.
@@ -146,9 +146,9 @@ fn candidate(config: &Path) -> Result<(String, Sources), Diagnostics> {
         admin::ask(config, &http::Method::GET, path, bytes::Bytes::new()).map_err(unreadable)?;
     let said: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let file = |file: &serde_json::Value| {
-        let path = file["path"].as_str()?;
+        let path = member(file, "path").as_str()?;
         let kind = sources::kind_of(sources::file_name(path));
-        Some(SourceFile { kind, path: path.into(), text: file["text"].as_str()?.to_owned() })
+        Some(SourceFile { kind, path: path.into(), text: member(file, "text").as_str()?.to_owned() })
     };
     let files = said.get("files").and_then(serde_json::Value::as_array).filter(|_| status.is_success());
     let files: Option<Vec<SourceFile>> = files.and_then(|files| files.iter().map(file).collect());
@@ -159,6 +159,12 @@ fn candidate(config: &Path) -> Result<(String, Sources), Diagnostics> {
         Some(files) if files.is_empty() => Err(unreadable("the running gateway has no candidate".to_owned())),
         Some(files) => Ok((format!("{CANDIDATE} on top of {name}"), sources::overlaid(&base, &files))),
     }
+}
+
+/// A member of a document; `null` where there is none.
+pub(super) fn member<'v>(document: &'v serde_json::Value, name: &str) -> &'v serde_json::Value {
+    static NOTHING: serde_json::Value = serde_json::Value::Null;
+    document.get(name).unwrap_or(&NOTHING)
 }
 
 fn unreadable(message: String) -> Diagnostics {
