@@ -66,15 +66,22 @@ fn human(said: &Value, now: u64) -> String {
         lines.push(format!("rejected  {hash}, {count} {word}, {}", moment(member(refused, "at"), now)));
         lines.push(format!("          {}", member(refused, "first").as_str().unwrap_or_default()));
     }
-    let candidate = member(said, "candidate");
-    if !candidate.is_null() {
-        let hash = member(candidate, "hash")
-            .as_str()
-            .map_or_else(|| candidate.to_string(), |own| short(own).to_owned());
-        lines.push(format!("candidate {hash}"));
-    }
+    lines.extend(candidate(member(said, "candidate")));
     lines.extend(waiting(said));
     lines.join("\n")
+}
+
+/// What is tried beside the live rules, if anything is.
+fn candidate(said: &Value) -> Option<String> {
+    let state = member(said, "state").as_str().filter(|state| *state != "none")?;
+    let hash = member(said, "hash").as_str().map_or_else(String::new, |own| format!(" {}", short(own)));
+    let from = member(said, "directory").as_str().or(member(said, "from").as_str());
+    let from = from.map_or_else(String::new, |own| format!(" from {own}"));
+    let tenants: Vec<_> =
+        member(said, "tenants").as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let answers =
+        if tenants.is_empty() { String::new() } else { format!(", answers {}", tenants.join(", ")) };
+    Some(format!("candidate {state}{hash}{from}{answers}"))
 }
 
 /// What waits for a restart.

@@ -237,7 +237,7 @@ impl Client {
         if !verified || (!by_resource && !granted && scope.is_some()) {
             return false;
         }
-        !(any_deny && !granted)
+        !any_deny || granted
     }
 }
 

@@ -249,7 +249,11 @@ fn no_address_takes_the_paths_of_one_that_is_not_translated() {
 #[test]
 fn hostile_files_are_told_or_refused() {
     for odd in ["", "null", "[]", "{}", "{\"a\":1}", "{\"clients\":3}", "\u{feff}{", &"[".repeat(100_000)] {
-        assert!(Export::read(odd, None, &mut Report::default()).is_err(), "{}", &odd[..odd.len().min(20)]);
+        assert!(
+            Export::read(odd, None, &mut Report::default()).is_err(),
+            "{}",
+            odd.chars().take(20).collect::<String>()
+        );
     }
     let odd = json!({ "clientId": "../x\" \n]", "authorizationSettings": {
         "policyEnforcementMode": 7, "decisionStrategy": [], "scopes": 1,

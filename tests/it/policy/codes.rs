@@ -76,7 +76,7 @@ fn merged(base: &str, example: &str) -> String {
                 let is_gone = line.starts_with("# no `");
                 let key = if is_gone { line.split('`').nth(1) } else { line.split(['=', ' ']).next() };
                 let is_same = |other: &&str| other.split(['=', ' ']).next() == key;
-                own[0].1.retain(|other| !is_same(&other));
+                own[0].1.retain(|other| !is_same(other));
                 if !is_gone {
                     own[0].1.push(line);
                 }

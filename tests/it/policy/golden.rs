@@ -208,7 +208,7 @@ fn a_changed_cell_of_the_rules_is_told() {
         };
         let mut cells: Vec<&str> = row.split('"').collect();
         for cell in (1..cells.len()).step_by(2) {
-            let own = std::mem::replace(&mut cells[cell], "");
+            let own = std::mem::take(&mut cells[cell]);
             cells[cell] = if own == "yes" {
                 "no"
             } else if own == "no" {

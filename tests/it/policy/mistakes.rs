@@ -491,7 +491,7 @@ fn each_seeded_mistake_is_found_at_its_exact_token() {
     let shipped = shipped();
     assert!(SEEDED.len() >= 40);
     let mut wrong = Vec::new();
-    for row in 0..SEEDED.len() {
+    for (row, _) in SEEDED.iter().enumerate() {
         let seed = Seed::of(row, &shipped);
         let (diagnostics, sources) = told(&shipped, &[&seed]);
         if !is_told(&seed, &[&seed], &diagnostics) {
