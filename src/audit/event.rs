@@ -29,12 +29,21 @@ pub struct ConfigEvent {
 }
 
 /// What became of a set of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happened {
     /// It decides.
     Applied,
     /// It was refused; what was live stays.
     Refused,
+    /// It is tried out beside what is live, or was to be.
+    Candidate {
+        /// How it is now.
+        state: &'static str,
+        /// Where it came from: a directory, `sent`, or nothing.
+        from: String,
+        /// The tenants whose requests it answers as long as it is judged.
+        tenants: Vec<Box<str>>,
+    },
 }
 
 impl ConfigEvent {
@@ -44,18 +53,27 @@ impl ConfigEvent {
             "schema": SCHEMA,
             "ts": format!("{at:.6}"),
             "version": env!("CARGO_PKG_VERSION"),
-            "result": match self.happened {
+            "result": match &self.happened {
                 Happened::Applied => "applied",
                 Happened::Refused => "refused",
+                Happened::Candidate { .. } => "candidate",
             },
             "trigger": self.trigger.as_str(),
             "revision": self.revision,
             "hash": self.hash,
             "was": self.was,
         });
-        if let (Value::Object(members), Happened::Refused) = (&mut line, self.happened) {
+        let is_refused = self.errors > 0 || self.happened == Happened::Refused;
+        if let (Value::Object(members), true) = (&mut line, is_refused) {
             members.insert("errors".to_owned(), self.errors.into());
             members.insert("first".to_owned(), self.first.clone().into());
+        }
+        if let (Value::Object(members), Happened::Candidate { state, from, tenants }) =
+            (&mut line, &self.happened)
+        {
+            members.insert("state".to_owned(), (*state).into());
+            members.insert("from".to_owned(), from.as_str().into());
+            members.insert("tenants".to_owned(), json!(tenants));
         }
         if let (Value::Object(members), Some(diff)) = (&mut line, &self.diff) {
             members.insert("diff".to_owned(), diff.clone());

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use super::sources;
@@ -40,29 +41,61 @@ pub(super) fn under_way(rules: &Path) -> io::Result<Vec<String>> {
     if names.iter().all(is_name) { Ok(names) } else { Err(odd(&path)) }
 }
 
-/// Puts files with these names and texts into the directory. An error before the last step leaves all as it was.
-pub fn promote(rules: &Path, files: &[(&str, &str)]) -> io::Result<()> {
+/// Where a promotion stopped.
+#[derive(Debug)]
+pub enum Stopped {
+    /// Before it counted: everything is as it was.
+    Before(io::Error),
+    /// After that: the new files count, and it has to be ended.
+    After(io::Error),
+}
+
+/// A promotion that was broken off and is ended now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// The files that have their names now.
+    pub files: Vec<String>,
+    /// Where those stand that somebody had edited meanwhile.
+    pub kept: Vec<String>,
+}
+
+/// Puts files with these names and texts into the directory.
+pub fn promote(rules: &Path, files: &[(&str, &str)]) -> Result<(), Stopped> {
     finish(rules)?;
-    let written = stage(rules, files);
-    if let Err(why) = written {
+    let counts = stage(rules, files).and_then(|()| fs::rename(rules.join(DRAFT), rules.join(LIST)));
+    if let Err(why) = counts {
         let names = files.iter().map(|(name, _)| staged(rules, name));
         for path in names.chain([rules.join(DRAFT)]) {
             let _ = fs::remove_file(path);
         }
-        return Err(why);
+        return Err(Stopped::Before(why));
     }
-    fs::rename(rules.join(DRAFT), rules.join(LIST))?;
-    sync(rules)?;
-    finish(rules)
+    sync(rules).map_err(Stopped::After)?;
+    finish(rules).map(|_| ())
 }
 
-/// Ends a promotion that was broken off after it counted.
-pub fn finish(rules: &Path) -> io::Result<()> {
-    let names = under_way(rules)?;
-    if names.is_empty() {
-        return Ok(());
+/// Ends a promotion that was broken off after it counted, if there is one.
+pub fn finish(rules: &Path) -> Result<Ended, Stopped> {
+    let files = under_way(rules).map_err(Stopped::Before)?;
+    if files.is_empty() {
+        return Ok(Ended::default());
     }
-    for name in &names {
+    let kept = named(rules, &files).map_err(Stopped::After)?;
+    Ok(Ended { files, kept })
+}
+
+/// Gives every file of the list its name. What was edited after the list was made is kept beside it.
+fn named(rules: &Path, names: &[String]) -> io::Result<Vec<String>> {
+    let mut kept = Vec::new();
+    let since = fs::metadata(rules.join(LIST))?.modified()?;
+    for name in names {
+        let is_edited =
+            || fs::metadata(rules.join(name)).and_then(|own| own.modified()).is_ok_and(|at| at > since);
+        if staged(rules, name).exists() && is_edited() {
+            let aside = sources::free_name(rules, &format!("{name}.edited"))?;
+            fs::rename(rules.join(name), rules.join(&aside))?;
+            kept.push(aside);
+        }
         match fs::rename(staged(rules, name), rules.join(name)) {
             // It has its name already.
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}
@@ -71,22 +104,61 @@ pub fn finish(rules: &Path) -> io::Result<()> {
     }
     sync(rules)?;
     fs::remove_file(rules.join(LIST))?;
-    sync(rules)
+    sync(rules)?;
+    Ok(kept)
 }
 
 fn stage(rules: &Path, files: &[(&str, &str)]) -> io::Result<()> {
     let mut list = String::new();
     for (name, text) in files {
         let path = staged(rules, name);
+        let like = looks(rules, name)?;
+        // What is left over there may be anyone's.
+        let _ = fs::remove_file(&path);
         write(&path, text)?;
-        if let Ok(about) = fs::metadata(rules.join(name)) {
-            fs::set_permissions(&path, about.permissions())?;
-        }
+        dress(&path, &like)?;
         list.push_str(name);
         list.push('\n');
     }
     write(&rules.join(DRAFT), &list)?;
     sync(rules)
+}
+
+/// What a new file has to look like for the gateway to read it: the one that it replaces, or any other.
+fn looks(rules: &Path, name: &str) -> io::Result<fs::Metadata> {
+    let path = rules.join(name);
+    match fs::symlink_metadata(&path) {
+        Ok(own) if own.is_file() => return Ok(own),
+        Ok(_) => {
+            let what = "is no plain file but perhaps a link: whoever put it there has to change it";
+            return Err(io::Error::other(format!("`{}` {what}", path.display())));
+        }
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+        Err(why) => return Err(why),
+    }
+    for entry in fs::read_dir(rules)? {
+        let entry = entry?;
+        let is_rules = entry.file_name().to_str().is_some_and(sources::is_rule_file);
+        if is_rules && entry.file_type()?.is_file() {
+            return entry.metadata();
+        }
+    }
+    Err(io::Error::other(format!("`{}` holds no rule file", rules.display())))
+}
+
+/// Gives a file the owner, the group and the mode of another.
+fn dress(path: &Path, like: &fs::Metadata) -> io::Result<()> {
+    let own = fs::symlink_metadata(path)?;
+    if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
+        chown(path, Some(like.uid()), Some(like.gid())).map_err(|why| {
+            let (owner, group) = (like.uid(), like.gid());
+            io::Error::other(format!(
+                "`{}` can't be given to {owner}:{group}, whose the rules are: {why}",
+                path.display()
+            ))
+        })?;
+    }
+    fs::set_permissions(path, like.permissions())
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
@@ -142,6 +214,62 @@ mod tests {
             promote(rules, &new).unwrap();
             assert_eq!(texts(rules), ["A", "B", "C"], "{steps}");
             assert_eq!(fs::read_dir(rules).unwrap().count(), 3, "nothing is left over");
+        }
+    }
+
+    #[test]
+    fn what_cannot_count_is_removed_and_what_counts_is_told_apart() {
+        let place = tempfile::tempdir().unwrap();
+        let rules = place.path();
+        fs::write(rules.join("a.toml"), "a").unwrap();
+        std::os::unix::fs::symlink("a.toml", rules.join("l.toml")).unwrap();
+        let linked = promote(rules, &[("a.toml", "A"), ("l.toml", "L")]);
+        assert!(
+            matches!(&linked, Err(Stopped::Before(why)) if why.to_string().contains("link")),
+            "{linked:?}"
+        );
+        assert_eq!(texts(rules), ["a", "a"]);
+        fs::remove_file(rules.join("l.toml")).unwrap();
+        assert_eq!(fs::read_dir(rules).unwrap().count(), 1, "nothing is left over");
+        // A directory in the list's place: the rename fails.
+        fs::create_dir_all(rules.join(LIST).join("x")).unwrap();
+        assert!(promote(rules, &[("a.toml", "A")]).is_err());
+        fs::remove_dir_all(rules.join(LIST)).unwrap();
+        assert_eq!(fs::read_dir(rules).unwrap().count(), 1, "nothing is left over");
+        // It counts already, and can't have its name.
+        fs::write(staged(rules, "b.toml"), "B").unwrap();
+        fs::create_dir_all(rules.join("b.toml/x")).unwrap();
+        fs::write(rules.join(LIST), "b.toml\n").unwrap();
+        assert!(matches!(promote(rules, &[("a.toml", "A")]), Err(Stopped::After(_))));
+    }
+
+    #[test]
+    fn what_was_edited_while_it_was_broken_off_is_kept() {
+        let place = tempfile::tempdir().unwrap();
+        let rules = place.path();
+        fs::write(staged(rules, "a.toml"), "A").unwrap();
+        fs::write(rules.join(LIST), "a.toml\n").unwrap();
+        fs::write(rules.join("a.toml"), "edited").unwrap();
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+        File::options().write(true).open(rules.join("a.toml")).unwrap().set_modified(later).unwrap();
+        let ended = finish(rules).unwrap();
+        assert_eq!((ended.files, ended.kept), (vec!["a.toml".to_owned()], vec!["a.toml.edited".to_owned()]));
+        assert_eq!(texts(rules), ["A"]);
+        assert_eq!(fs::read_to_string(rules.join("a.toml.edited")).unwrap(), "edited");
+    }
+
+    #[test]
+    fn a_new_file_is_whose_the_old_one_was() {
+        let place = tempfile::tempdir().unwrap();
+        let rules = place.path();
+        fs::write(rules.join("a.toml"), "a").unwrap();
+        // Only root can give files away.
+        if chown(rules.join("a.toml"), Some(12), Some(34)).is_ok() {
+            promote(rules, &[("a.toml", "A"), ("b.toml", "B")]).unwrap();
+            for name in ["a.toml", "b.toml"] {
+                let own = fs::metadata(rules.join(name)).unwrap();
+                assert_eq!((own.uid(), own.gid()), (12, 34), "{name}");
+            }
         }
     }
 

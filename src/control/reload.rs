@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::effect::Wanted;
+pub(super) use self::effect::beside;
 use self::machine::{Machine, Step};
 pub use self::set::Needs;
 pub use self::watch::Hints;
@@ -173,6 +174,9 @@ impl Reloader {
             diff: None,
         };
         log.configured(event, &live.gateway.decisions);
+        if let Some(candidates) = &self.candidates {
+            candidates.writing_to(log.clone());
+        }
         self.log = Some(log);
         self
     }
@@ -207,7 +211,7 @@ impl Reloader {
         };
         let mut watches = self.arm(watches).await;
         if let Some(candidates) = &self.candidates {
-            candidates.look().await;
+            candidates.look(Trigger::Start).await;
         }
         loop {
             let wake = tokio::time::Instant::from_std(self.machine.wake_at());
@@ -246,7 +250,7 @@ impl Reloader {
         let reloaded = self.judge(trigger, wanted).await;
         self.metrics.certificates_end(&certificates::ends(&self.live.load().gateway));
         if let Some(candidates) = &self.candidates {
-            candidates.look().await;
+            candidates.look(trigger).await;
         }
         reloaded
     }

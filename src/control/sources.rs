@@ -177,6 +177,14 @@ fn read_rules(directory: &Path) -> Result<Vec<SourceFile>, Diagnostics> {
         .collect()
 }
 
+/// This name, or with a number behind it the first that no file has.
+pub fn free_name(directory: &Path, name: &str) -> std::io::Result<String> {
+    let is_free = |name: &String| fs::symlink_metadata(directory.join(name)).is_err();
+    let numbered = (2..=FILES_MAX).map(|number| format!("{name}.{number}"));
+    let mut names = std::iter::once(name.to_owned()).chain(numbered);
+    names.find(is_free).ok_or_else(|| std::io::Error::other(format!("too many files are named `{name}`")))
+}
+
 /// What a file of the rule directory is for.
 #[must_use]
 pub fn kind_of(name: &str) -> FileKind {

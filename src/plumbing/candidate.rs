@@ -9,6 +9,9 @@ pub struct CandidateConfig {
     pub rules: PathBuf,
     /// `tenants`: the acting tenants whose requests the candidate answers; of all others it is only compared.
     pub tenants: Vec<Box<str>>,
+    /// `remote`: whether rules may be sent to the operators' listener, and tenants be named there. Off, what answers
+    /// callers is the files' to say alone.
+    pub remote: bool,
 }
 
 /// Default of `[candidate] rules`, beside the rule directory.

@@ -47,6 +47,9 @@ edit = ["customers"]
 const TENANTS: &str =
     "[tenant.acme]\nids = [\"1\"]\napps = [\"desk\"]\n[tenant.bodgit]\nids = [\"2\"]\napps = [\"desk\"]\n";
 
+/// Lets rules be sent and tenants be named while the gateway runs.
+const REMOTE: &str = "[candidate]\nremote = true\n";
+
 /// Agents no longer see customers, but change them.
 fn turned() -> String {
     RULES.replace("[role.agent]\nview", "[role.agent]\nedit")

@@ -142,9 +142,9 @@ pub fn discard(args: &DiscardArgs) -> Exit {
             Exit::No
         }
         Ok(names) => {
-            for name in names {
-                let path = directory.join(name);
-                print(&format!("{} is now {}{DISCARDED}", path.display(), path.display()));
+            for (name, kept) in names {
+                let [path, kept] = [name, kept].map(|own| directory.join(own));
+                print(&format!("{} is now {}", path.display(), kept.display()));
             }
             reload(&args.config)
         }
@@ -155,8 +155,8 @@ pub fn discard(args: &DiscardArgs) -> Exit {
     }
 }
 
-/// Renames every rule file so that it is none any more.
-fn set_aside(directory: &Path) -> io::Result<Vec<String>> {
+/// Renames every rule file so that it is none any more: the old names and the new ones.
+fn set_aside(directory: &Path) -> io::Result<Vec<(String, String)>> {
     let mut names = Vec::new();
     let entries = match fs::read_dir(directory) {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(names),
@@ -165,8 +165,9 @@ fn set_aside(directory: &Path) -> io::Result<Vec<String>> {
     for entry in entries {
         let name = entry?.file_name();
         if let Some(name) = name.to_str().filter(|name| sources::is_rule_file(name)) {
-            fs::rename(directory.join(name), directory.join(format!("{name}{DISCARDED}")))?;
-            names.push(name.to_owned());
+            let kept = sources::free_name(directory, &format!("{name}{DISCARDED}"))?;
+            fs::rename(directory.join(name), directory.join(&kept))?;
+            names.push((name.to_owned(), kept));
         }
     }
     names.sort();

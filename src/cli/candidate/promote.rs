@@ -15,7 +15,8 @@ use super::super::rulesets::admin;
 use super::{ask, reload};
 use crate::analysis::diff::diff;
 use crate::config::{Carried, SourceFile, Sources, compile};
-use crate::control::{promotion, sources};
+use crate::control::promotion::{self, Ended, Stopped};
+use crate::control::sources;
 
 /// Make the candidate rules the live ones.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,7 +30,14 @@ pub struct PromoteArgs {
     /// Promote nothing where someone could do more, less, or anything is different; exit 1
     #[arg(long, value_enum, value_name = "WHAT")]
     fail_on: Option<FailOn>,
+    /// What an operator sent to the running gateway, by the hash that `candidate` shows, in place of what stands in the
+    /// directory
+    #[arg(long, value_name = "HASH")]
+    sent: Option<String>,
 }
+
+/// Fewest characters by which a hash is told.
+const SENT_MIN: usize = 8;
 
 /// A candidate's files, and where they are from.
 struct Found {
@@ -54,12 +62,22 @@ fn promoted(args: &PromoteArgs) -> Result<Exit, Exit> {
         return Err(environment(format!("`{}` can't be read", args.config.display())));
     };
     let rules = gateway.rules;
-    let unchanged = |why: std::io::Error| {
-        environment(format!("`{}` can't be changed, and nothing was: {why}", rules.display()))
+    let stopped = |why: Stopped| {
+        environment(match why {
+            Stopped::Before(why) => format!("`{}` can't be changed, and nothing was: {why}", rules.display()),
+            Stopped::After(why) => format!(
+                "`{}` is being promoted: it counts, and must be ended by `gatewarden promote`: {why}",
+                rules.display()
+            ),
+        })
     };
-    promotion::finish(&rules).map_err(unchanged)?;
-    let Found { files, directory } = found(&args.config, gateway.candidate.rules)?;
+    let ended = promotion::finish(&rules).map_err(stopped)?;
+    tell_ended(&rules, &ended);
+    let Found { files, directory } = found(args, gateway.candidate.rules)?;
     let (files, rest) = chosen(files, &args.files)?;
+    if files.is_empty() && !ended.files.is_empty() {
+        return Ok(reload(&args.config));
+    }
     if files.is_empty() {
         print("there is no candidate: nothing to promote");
         return Ok(Exit::No);
@@ -72,7 +90,7 @@ fn promoted(args: &PromoteArgs) -> Result<Exit, Exit> {
         )));
     }
     let texts: Vec<_> = files.iter().map(|file| (sources::file_name(&file.path), &*file.text)).collect();
-    promotion::promote(&rules, &texts).map_err(unchanged)?;
+    promotion::promote(&rules, &texts).map_err(stopped)?;
     for (name, _) in &texts {
         print(&format!("{} is the candidate's", rules.join(name).display()));
     }
@@ -85,35 +103,73 @@ fn promoted(args: &PromoteArgs) -> Result<Exit, Exit> {
     Ok(if live == Exit::Yes { left } else { live })
 }
 
-/// What the running gateway tries out; without one, what stands in the directory.
-fn found(config: &Path, directory: PathBuf) -> Result<Found, Exit> {
-    let sent = match admin(config, &Method::GET, "/candidate", "") {
-        Ok((_, bytes)) => serde_json::from_slice::<Value>(&bytes).is_ok_and(|own| own["from"] == "sent"),
+/// Says what was left over of a promotion before this one.
+fn tell_ended(rules: &Path, ended: &Ended) {
+    for name in &ended.files {
+        print(&format!("{}: its promotion was broken off, and is ended now", rules.join(name).display()));
+    }
+    for name in &ended.kept {
+        tell(&format!("{} is what was edited meanwhile, and never counted", rules.join(name).display()));
+    }
+}
+
+/// What stands in the directory; or what the running gateway was sent, where that is said.
+fn found(args: &PromoteArgs, directory: PathBuf) -> Result<Found, Exit> {
+    let asked = admin(&args.config, &Method::GET, "/candidate", "");
+    let tried = match &asked {
+        Ok((_, bytes)) => serde_json::from_slice::<Value>(bytes).unwrap_or_default(),
+        Err(exit) if args.sent.is_some() => return Err(*exit),
         Err(_) => {
             tell("what stands in the directory is promoted");
-            false
+            Value::Null
         }
     };
-    if sent {
-        let said = ask(config, &Method::GET, "/candidate/sources", Value::Null)?;
-        let file = |file: &Value| {
-            let path: &str = file["path"].as_str()?;
-            let kind = sources::kind_of(sources::file_name(path));
-            Some(SourceFile { kind, path: path.into(), text: file["text"].as_str()?.to_owned() })
-        };
-        let files = said["files"].as_array().into_iter().flatten().map(file).collect::<Option<_>>();
-        return match files {
-            Some(files) => Ok(Found { files, directory: None }),
-            None => {
-                tell("error: the running gateway's answer can't be read: is it of another version?");
-                Err(Exit::Environment)
-            }
-        };
-    }
-    match sources::steady(|| sources::read_optional(&directory), std::thread::sleep) {
-        Ok(own) => Ok(Found { files: own.files, directory: Some(directory) }),
+    let own = match sources::steady(|| sources::read_optional(&directory), std::thread::sleep) {
+        Ok(own) => own.files,
         Err(why) => {
             report(&why, &[]);
+            return Err(Exit::Environment);
+        }
+    };
+    let refused = |why: String| {
+        tell(&format!("error: {why}; nothing was promoted"));
+        Exit::No
+    };
+    let is_sent = tried["from"] == "sent";
+    let hash = tried["hash"].as_str().unwrap_or_default();
+    let short = hash.get(..8).unwrap_or(hash);
+    match &args.sent {
+        None if is_sent => Err(refused(format!(
+            "what is tried out is what the running gateway was sent: `--sent {short}` promotes it, \
+             `gatewarden discard` takes it back"
+        ))),
+        None => Ok(Found { files: own, directory: Some(directory) }),
+        Some(_) if !is_sent => Err(refused("the running gateway was sent no candidate".to_owned())),
+        Some(said) if said.len() < SENT_MIN || !hash.starts_with(said.as_str()) => {
+            Err(refused(format!("what the running gateway was sent is {short}: look at it first")))
+        }
+        Some(_) if !own.is_empty() => Err(refused(format!(
+            "`{}` holds files too, which what was sent would pass by: promote or discard one of the two first",
+            directory.display()
+        ))),
+        Some(said) => sent(&args.config, said),
+    }
+}
+
+/// What the running gateway was sent, if it still is this.
+fn sent(config: &Path, hash: &str) -> Result<Found, Exit> {
+    let said = ask(config, &Method::GET, "/candidate/sources", Value::Null)?;
+    let file = |file: &Value| {
+        let path: &str = file["path"].as_str()?;
+        let kind = sources::kind_of(sources::file_name(path));
+        Some(SourceFile { kind, path: path.into(), text: file["text"].as_str()?.to_owned() })
+    };
+    let files = said["files"].as_array().into_iter().flatten().map(file).collect::<Option<_>>();
+    let is_it = said["hash"].as_str().is_some_and(|own| own.starts_with(hash));
+    match files.filter(|_| is_it) {
+        Some(files) => Ok(Found { files, directory: None }),
+        None => {
+            tell("error: the running gateway's answer can't be read, or isn't about this candidate any more");
             Err(Exit::Environment)
         }
     }

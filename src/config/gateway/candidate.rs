@@ -9,7 +9,7 @@ use crate::plumbing::{CANDIDATE_DIRECTORY, CandidateConfig};
 impl Reader<'_> {
     pub(super) fn candidate(&mut self, root: &mut Fields<'_>, rules: &Path) -> CandidateConfig {
         let beside = rules.parent().unwrap_or(Path::new("")).join(CANDIDATE_DIRECTORY);
-        let mut candidate = CandidateConfig { rules: beside, tenants: Vec::new() };
+        let mut candidate = CandidateConfig { rules: beside, tenants: Vec::new(), remote: false };
         let Some(table) = self.section(root, "candidate") else { return candidate };
         let mut fields = Fields::new(table);
         if let Some(text) = fields.take("rules").and_then(|node| node.text(self.diagnostics)) {
@@ -23,6 +23,8 @@ impl Reader<'_> {
             let named = node.texts(self.diagnostics).unwrap_or_default();
             candidate.tenants = named.iter().map(|text| text.value.into()).collect();
         }
+        let remote = fields.take("remote").and_then(|node| node.bool(self.diagnostics));
+        candidate.remote = remote.unwrap_or(false);
         fields.finish(self.diagnostics);
         candidate
     }

@@ -37,6 +37,10 @@ pub(in super::super) async fn answer(candidates: &Arc<Candidates>, parts: &Parts
     if !reading && is_from_a_page(&parts.headers) {
         return text(StatusCode::FORBIDDEN, "a web page may not change the candidate\n");
     }
+    let is_put = parts.method == Method::PUT;
+    if is_put && matches!(parts.uri.path(), "/candidate" | "/candidate/tenants") && !candidates.is_remote() {
+        return text(StatusCode::FORBIDDEN, NOT_REMOTE);
+    }
     match (parts.uri.path(), parts.method.as_str()) {
         ("/candidate", "GET" | "HEAD") => json_response(StatusCode::OK, &status(candidates)),
         ("/candidate", "PUT") => match read(parts, body).await.and_then(|said| files(&said)) {
@@ -143,11 +147,14 @@ fn tenants(said: &Map<String, Value>) -> Result<Option<Vec<Box<str>>>, Refused> 
     match said.get("tenants") {
         Some(Value::Null) => Ok(None),
         Some(Value::Array(names)) if names.len() <= TENANTS_MAX => {
-            let name = |name: &Value| {
-                name.as_str().map(Into::into).ok_or_else(|| odd("names a tenant that is no text"))
+            let name = |name: &Value| match name.as_str() {
+                Some(name) if name.len() <= NAME_MAX => Ok(name.into()),
+                Some(_) => Err(odd(&format!("names a tenant by more than {NAME_MAX} bytes"))),
+                None => Err(odd("names a tenant that is no text")),
             };
             names.iter().map(name).collect::<Result<_, _>>().map(Some)
         }
+        Some(Value::Array(_)) => Err(odd(&format!("names more than {TENANTS_MAX} tenants"))),
         _ => Err(odd("has no list `tenants`")),
     }
 }
@@ -164,8 +171,11 @@ fn odd(why: &str) -> Refused {
 }
 
 /// Longest document.
-const SENT_MAX_BYTES: usize = 16 << 20;
-/// Longest name of a file.
+const SENT_MAX_BYTES: usize = 2 << 20;
+/// Longest name of a file, or of a tenant.
 const NAME_MAX: usize = 200;
+/// Why nothing is taken.
+const NOT_REMOTE: &str = "this gateway takes neither rules nor tenants to try them from here: `remote = true` under \
+    `[candidate]` in gateway.toml lets it. A directory of rules, and `tenants` in gateway.toml, need no such key.\n";
 /// Most tenants that are named while it runs.
 const TENANTS_MAX: usize = 1_000;

@@ -4,21 +4,23 @@
 
 mod endpoint;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 pub(super) use self::endpoint::answer;
-use super::reload::{Needs, blocking, now, short};
+use super::reload::{Needs, beside, blocking, now, short};
 use super::sources;
 use super::status::{Board, Refusal};
+use crate::audit::{ConfigEvent, Happened, Log};
 use crate::config::{Diagnostics, SourceFile, Sources};
 use crate::request::Timestamp;
 use crate::shadow::{Candidate, Shadow};
 use crate::snapshot::{Live, Snapshot};
-use crate::telemetry::{CandidateState, Metrics};
+use crate::telemetry::{CandidateState, Metrics, Trigger};
 
 /// Where candidates' revisions begin, so that none is ever a live one's.
 const REVISIONS_FROM: u64 = 1 << 48;
@@ -32,6 +34,7 @@ pub struct Candidates {
     metrics: Arc<Metrics>,
     turn: Mutex<Turn>,
     shown: ArcSwap<Shown>,
+    log: OnceLock<Arc<Log>>,
 }
 
 /// What only one at a time may change.
@@ -45,6 +48,8 @@ struct Turn {
     seen: Option<(u64, String)>,
     /// Candidates so far.
     count: u64,
+    /// Who writes down what became of the one before.
+    telling: Option<JoinHandle<()>>,
 }
 
 /// Where a candidate came from.
@@ -91,7 +96,18 @@ impl Candidates {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let (turn, shown) = (Mutex::default(), ArcSwap::default());
-        Arc::new(Self { needs, live, board, shadow, metrics, turn, shown })
+        Arc::new(Self { needs, live, board, shadow, metrics, turn, shown, log: OnceLock::new() })
+    }
+
+    /// Has every change of it written to the decision log.
+    pub(super) fn writing_to(&self, log: Arc<Log>) {
+        let _ = self.log.set(log);
+    }
+
+    /// Whether operators may send rules and name tenants while it runs.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.live.load().gateway.candidate.remote
     }
 
     /// The state of now.
@@ -107,8 +123,8 @@ impl Candidates {
     }
 
     /// Looks at the live set and at the candidate's files, and has decisions judged by what they are now.
-    pub async fn look(&self) {
-        self.look_in(&mut *self.turn.lock().await).await;
+    pub async fn look(&self, trigger: Trigger) {
+        self.look_in(&mut *self.turn.lock().await, trigger).await;
     }
 
     /// Takes files for the candidate, in place of any others; `None` takes back what was sent.
@@ -116,22 +132,35 @@ impl Candidates {
         let mut turn = self.turn.lock().await;
         turn.sent = files;
         turn.seen = None;
-        self.look_in(&mut turn).await;
+        self.look_in(&mut turn, Trigger::Admin).await;
     }
 
     /// Names the tenants whose requests the candidate answers; `None` for those of `gateway.toml`.
     pub async fn answer_for(&self, tenants: Option<Vec<Box<str>>>) {
         let mut turn = self.turn.lock().await;
         turn.tenants = tenants;
-        self.look_in(&mut turn).await;
+        self.look_in(&mut turn, Trigger::Admin).await;
     }
 
-    async fn look_in(&self, turn: &mut Turn) {
+    async fn look_in(&self, turn: &mut Turn, trigger: Trigger) {
+        let before = self.shown();
+        self.find(turn).await;
+        let now = self.shown();
+        if !Arc::ptr_eq(&before, &now) {
+            self.write(turn, &before, &now, trigger);
+        }
+    }
+
+    async fn find(&self, turn: &mut Turn) {
         let live = self.live.load();
         let status = self.board.read();
         if status.revision != live.revision {
             // It is being published just now, and looked at again when that is done.
             return;
+        }
+        if !live.gateway.candidate.remote && (turn.sent.is_some() || turn.tenants.is_some()) {
+            tracing::warn!("`[candidate] remote` is off: what was sent or said to this gateway is dropped");
+            (turn.sent, turn.tenants, turn.seen) = (None, None, None);
         }
         let tenants = turn.tenants.clone().unwrap_or_else(|| live.gateway.candidate.tenants.clone());
         let (origin, reading) = self.files(turn, &live).await;
@@ -248,6 +277,43 @@ impl Candidates {
         self.shadow.stand(None);
         self.metrics.candidate_is(shown.state, None);
         self.shown.store(Arc::new(shown));
+    }
+
+    /// Writes down what became of it, after what was written before. Nobody waits for that.
+    fn write(&self, turn: &mut Turn, before: &Shown, now: &Shown, trigger: Trigger) {
+        let is_same = now.state == before.state && now.hash == before.hash && now.tenants == before.tenants;
+        let is_known = is_same && now.over == before.over && now.refusal == before.refusal;
+        let is_nothing = |own: &Shown| own.state == CandidateState::None;
+        let Some(log) = self.log.get().filter(|_| !is_known && !(is_nothing(before) && is_nothing(now)))
+        else {
+            return;
+        };
+        let (log, live, last) = (log.clone(), self.live.load(), turn.telling.take());
+        let candidate = self.shadow.candidate().filter(|own| own.over == live.revision);
+        let mut event = ConfigEvent {
+            happened: Happened::Candidate {
+                state: now.state.as_str(),
+                from: now.origin.as_str().to_owned(),
+                tenants: now.tenants.clone(),
+            },
+            trigger,
+            revision: live.revision,
+            hash: (!now.hash.is_empty()).then(|| now.hash.clone()),
+            was: Some(live.hash.to_string()),
+            errors: now.refusal.as_ref().map_or(0, |own| own.errors),
+            first: now.refusal.as_ref().map(|own| own.first.clone()),
+            diff: None,
+        };
+        turn.telling = Some(tokio::spawn(async move {
+            if let Some(last) = last {
+                let _ = last.await;
+            }
+            if let Some(candidate) = candidate {
+                let found = beside(live.clone(), candidate.snapshot.clone()).await;
+                event.diff = found.map(|own| own.to_record());
+            }
+            log.configured(event, &live.gateway.decisions);
+        }));
     }
 
     /// The state in short, as a part of `/rules`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::blocking;
 use super::set::Needs;
@@ -25,10 +26,35 @@ pub(super) enum Wanted {
     Narrower,
 }
 
+/// One comparison at a time, of each kind: one that nobody waits for any more computes on.
+static OF_LIVE: Semaphore = Semaphore::const_new(1);
+static OF_CANDIDATES: Semaphore = Semaphore::const_new(1);
+
 /// Compares what was live with what is.
 pub(super) async fn of(old: Arc<Snapshot>, new: Arc<Snapshot>) -> Option<SnapshotDiff> {
-    let found = blocking(move || diff(&old, &new));
-    tokio::time::timeout(PATIENCE, found).await.ok()?.ok()
+    compared(&OF_LIVE, old, new).await
+}
+
+/// Compares what is live with what is tried out beside it.
+pub(in super::super) async fn beside(live: Arc<Snapshot>, candidate: Arc<Snapshot>) -> Option<SnapshotDiff> {
+    compared(&OF_CANDIDATES, live, candidate).await
+}
+
+async fn compared(
+    places: &'static Semaphore,
+    old: Arc<Snapshot>,
+    new: Arc<Snapshot>,
+) -> Option<SnapshotDiff> {
+    let found = async {
+        let place = places.acquire().await.ok()?;
+        let found = blocking(move || {
+            let found = diff(&old, &new);
+            drop(place);
+            found
+        });
+        found.await.ok()
+    };
+    tokio::time::timeout(PATIENCE, found).await.ok()?
 }
 
 /// Tells it in the log, and returns what the decision log is told.

@@ -33,7 +33,7 @@ fn duration() -> Value {
 }
 
 fn candidate() -> Value {
-    table(&[("rules", text()), ("tenants", texts())], &[])
+    table(&[("rules", text()), ("tenants", texts()), ("remote", flag())], &[])
 }
 
 fn decisions() -> Value {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{RULES, TENANTS, Trial, turned};
+use super::{REMOTE, RULES, TENANTS, Trial, turned};
 use crate::process::ask;
 use crate::support::eventually;
 
@@ -11,7 +11,7 @@ const EDIT: &str = "PUT /desk/customers/7";
 
 #[test]
 fn its_answers_count_for_the_tenants_that_try_it_and_for_nobody_else() {
-    let trial = Trial::start("", |_| {});
+    let trial = Trial::start(REMOTE, |_| {});
     trial.try_out("desk.toml", &turned());
     let both = |tenant: &str| [VIEW, EDIT].map(|line| trial.asks_as(tenant, &["agent"], line));
     assert_eq!((both("1"), both("2")), ([200, 403], [200, 403]));
@@ -39,7 +39,7 @@ fn its_answers_count_for_the_tenants_that_try_it_and_for_nobody_else() {
 
 #[test]
 fn gateway_toml_names_who_tries_it() {
-    let trial = Trial::start("[candidate]\ntenants = [\"bodgit\"]\n", |files| {
+    let trial = Trial::start("[candidate]\nremote = true\ntenants = [\"bodgit\"]\n", |files| {
         std::fs::create_dir(files.path("rules-next")).unwrap();
         files.write("rules-next/desk.toml", &turned());
     });
@@ -53,7 +53,7 @@ fn gateway_toml_names_who_tries_it() {
 
 #[test]
 fn the_live_answer_stands_where_it_sees_another_tenant() {
-    let trial = Trial::start("", |_| {});
+    let trial = Trial::start(REMOTE, |_| {});
     assert_eq!(trial.verb(&["canary", "--tenant", "acme"]).0, 0);
     // Everyone acts for bodgit, and every agent may edit.
     let other = turned()
@@ -80,7 +80,7 @@ fn a_seat_is_taken_once_and_by_whoever_answers() {
         "view = [\"GET /customers/{id}\"]",
         "view = { seat = true, operations = [\"GET /customers/{id}\"] }",
     );
-    let trial = Trial::start("", |files| {
+    let trial = Trial::start(REMOTE, |files| {
         files.write("rules/tenants.toml", &seats);
         files.write("rules/desk.toml", &rules);
     });
@@ -100,7 +100,7 @@ fn a_seat_is_taken_once_and_by_whoever_answers() {
 
 #[test]
 fn with_any_candidate_live_answers_are_the_same() {
-    let trial = Trial::start("", |_| {});
+    let trial = Trial::start(REMOTE, |_| {});
     let answers = || -> Vec<u16> {
         let mut answers = Vec::new();
         for tenant in ["1", "2", "3"] {
@@ -131,7 +131,8 @@ fn with_any_candidate_live_answers_are_the_same() {
 
 #[test]
 fn the_decision_log_says_which_rules_answered() {
-    let trial = Trial::start("[decisions]\nfile = \"decisions.ndjson\"\n", |_| {});
+    let trial =
+        Trial::start("[decisions]\nfile = \"decisions.ndjson\"\n[candidate]\nremote = true\n", |_| {});
     trial.try_out("desk.toml", &turned());
     assert_eq!(trial.verb(&["canary", "--tenant", "acme"]).0, 0);
     assert_eq!((trial.asks_as("1", &["agent"], VIEW), trial.asks_as("2", &["agent"], VIEW)), (403, 200));
@@ -147,4 +148,35 @@ fn the_decision_log_says_which_rules_answered() {
     let of = |tenant: &str| records.iter().find(|own| own["tenant"] == tenant).unwrap();
     assert_eq!((&of("acme")["rules"]["hash"], &of("bodgit")["rules"]["hash"]), (&candidate, &live));
     assert!(of("acme")["rule"].as_str().unwrap().contains("rules-next/desk.toml"), "{:#}", of("acme"));
+}
+
+#[test]
+fn nobody_but_the_files_says_who_tries_it_unless_they_let_it() {
+    let trial = Trial::start("[decisions]\nfile = \"decisions.ndjson\"\n", |_| {});
+    let sent = trial.sends("PUT /candidate", &json!({ "files": { "desk.toml": turned() } }));
+    assert!(sent.status == 403 && sent.text().contains("`remote = true`"), "{}", sent.text());
+    trial.try_out("desk.toml", &turned());
+    let (code, told) = trial.verb(&["canary", "--tenant", "acme"]);
+    assert!(code == 4 && told.contains("`[candidate]`"), "{told}");
+    assert_eq!((trial.asks(&["agent"], VIEW), trial.asks(&["agent"], EDIT)), (200, 403));
+    let gateway = std::fs::read_to_string(trial.files().path("gateway.toml")).unwrap();
+    trial.files().write("gateway.toml", &format!("{gateway}[candidate]\nremote = true\n"));
+    trial.look();
+    for names in [json!(["x".repeat(201)]), json!(vec!["x"; 1_001])] {
+        assert_eq!(trial.sends("PUT /candidate/tenants", &json!({ "tenants": names })).status, 400);
+    }
+    assert_eq!(trial.verb(&["canary", "--tenant", "acme"]).0, 0);
+    assert_eq!(trial.asks(&["agent"], VIEW), 403);
+    // Taken back, it takes back what it let in.
+    trial.files().write("gateway.toml", &gateway);
+    trial.look();
+    assert_eq!((trial.asks(&["agent"], VIEW), &trial.candidate()["tenants"]), (200, &json!([])));
+    // Everything of it is on record, with what it would do.
+    eventually("all is written", || {
+        let text = std::fs::read_to_string(trial.files().path("decisions.ndjson")).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let told: Vec<_> = lines.filter(|own| own["result"] == "candidate").collect();
+        let with = |own: &&Value| own["tenants"] == json!(["acme"]) && own["diff"]["gains"] == 1;
+        told.iter().any(|own| with(&own)) && told.last().is_some_and(|own| own["tenants"] == json!([]))
+    });
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::{RULES, TENANTS, Trial, turned};
+use super::{REMOTE, RULES, TENANTS, Trial, turned};
 use crate::support::Client;
 
 const VIEW: &str = "GET /desk/customers/7";
@@ -71,16 +71,28 @@ fn what_does_not_compile_is_not_promoted() {
 
 #[test]
 fn what_was_sent_is_written_down() {
-    let trial = Trial::start("", |_| {});
+    let trial = Trial::start(REMOTE, |_| {});
     let files = json!({ "desk.toml": turned(), "tenants.toml": TENANTS.replace("bodgit", "badger") });
     assert_eq!(trial.sends("PUT /candidate", &json!({ "files": files })).status, 200);
-    let (code, told) = trial.verb(&["promote", "--file", "desk.toml"]);
+    let hash = |trial: &Trial| trial.candidate()["hash"].as_str().unwrap()[..8].to_owned();
+    // Nobody promotes by mistake what somebody else sent.
+    let (code, told) = trial.verb(&["promote"]);
+    assert!(code == 1 && told.contains(&format!("--sent {}", hash(&trial))), "{told}");
+    let (code, told) = trial.verb(&["promote", "--sent", "00000000"]);
+    assert!(code == 1 && told.contains("look at it first"), "{told}");
+    trial.try_out("desk.toml", RULES);
+    let (code, told) = trial.verb(&["promote", "--sent", &hash(&trial)]);
+    assert!(code == 1 && told.contains("holds files too"), "{told}");
+    assert_eq!(trial.rule(), RULES);
+    fs::remove_dir_all(trial.files().path("rules-next")).unwrap();
+    let (code, told) = trial.verb(&["promote", "--sent", &hash(&trial), "--file", "desk.toml"]);
     assert_eq!(code, 0, "{told}");
     assert_eq!((trial.rule(), trial.asks(&["agent"], VIEW)), (turned(), 403));
     let state = trial.candidate();
     assert_eq!((&state["from"], state["files"].as_array().unwrap().len()), (&"sent".into(), 1), "{state:#}");
-    assert_eq!(trial.verb(&["promote"]).0, 0);
+    assert_eq!(trial.verb(&["promote", "--sent", &hash(&trial)]).0, 0);
     assert_eq!(trial.candidate()["state"], "none");
+    assert_eq!(trial.verb(&["promote", "--sent", "00000000"]).0, 1, "nothing is sent any more");
 }
 
 #[test]
@@ -101,14 +113,18 @@ fn a_directory_that_cannot_be_written_is_told_and_stays() {
 
 #[test]
 fn a_discarded_one_is_read_no_more_and_not_lost() {
-    let trial = Trial::start("", |_| {});
+    let trial = Trial::start(REMOTE, |_| {});
     assert_eq!(trial.verb(&["discard"]).0, 1);
     trial.try_out("desk.toml", &turned());
     let (code, told) = trial.verb(&["discard"]);
     assert!(code == 0 && told.contains("desk.toml.discarded"), "{told}");
     assert_eq!(trial.candidate()["state"], "none");
     let kept = trial.files().path("rules-next/desk.toml.discarded");
-    assert_eq!(fs::read_to_string(kept).unwrap(), turned());
+    assert_eq!(fs::read_to_string(&kept).unwrap(), turned());
+    trial.try_out("desk.toml", RULES);
+    let (code, told) = trial.verb(&["discard"]);
+    assert!(code == 0 && told.contains("desk.toml.discarded.2"), "{told}");
+    assert_eq!(fs::read_to_string(&kept).unwrap(), turned(), "the older one stays");
     assert_eq!(trial.sends("PUT /candidate", &json!({ "files": { "desk.toml": turned() } })).status, 200);
     let (code, told) = trial.verb(&["discard"]);
     assert!(code == 0 && told.contains("discarded"), "{told}");

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{RULES, TENANTS, Trial, turned};
+use super::{REMOTE, RULES, TENANTS, Trial, turned};
 use crate::support::eventually;
 
 const VIEW: &str = "GET /desk/customers/7";
@@ -76,7 +76,7 @@ fn it_stands_on_top_of_what_is_live() {
 
 #[test]
 fn it_can_be_sent_and_taken_back() {
-    let trial = Trial::start("", |_| {});
+    let trial = Trial::start(REMOTE, |_| {});
     let sent = json!({ "files": { "desk.toml": turned() } });
     let answer = trial.sends("PUT /candidate", &sent);
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -97,7 +97,7 @@ fn it_can_be_sent_and_taken_back() {
 
 #[test]
 fn what_is_no_candidate_is_refused() {
-    let trial = Trial::start("", |_| {});
+    let trial = Trial::start(REMOTE, |_| {});
     for document in [
         json!({}),
         json!([]),
@@ -126,6 +126,7 @@ fn a_mistake_in_where_it_stands_is_told() {
         ("rules = \"rules\"", "another directory than that of the live rules"),
         ("rules = \"\"", "another directory"),
         ("tenants = \"acme\"", "expected an array"),
+        ("remote = 1", "expected true or false"),
         ("ruls = \"x\"", "did you mean `rules`?"),
     ] {
         let files = crate::process::Files::new("127.0.0.1:1".parse().unwrap(), crate::process::FREE_PORTS);

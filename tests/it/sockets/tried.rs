@@ -47,7 +47,8 @@ fn an_open_socket_is_judged_by_the_rules_that_its_tenant_has_now() {
     let keys = Signer::from_seed(&[7; 32], "test").unwrap();
     let files = Files::new(backend.address(), FREE_PORTS);
     let text = std::fs::read_to_string(files.path("gateway.toml")).unwrap();
-    files.write("gateway.toml", &text.replace("jwks =", "algorithms = [\"EdDSA\"]\njwks ="));
+    let text = text.replace("jwks =", "algorithms = [\"EdDSA\"]\njwks =");
+    files.write("gateway.toml", &format!("{text}[candidate]\nremote = true\n"));
     files.write("keys.json", &keys.jwks());
     files.write("rules/desk.toml", &rules("tell"));
     let gateway = Process::start(files);
