@@ -69,11 +69,11 @@ impl Log {
         Arc::new(Self { queue, recent: Arc::default(), messages: None, thread: Mutex::default() })
     }
 
-    /// A place in the queue; nothing where there is none, or where it is worth nothing because nothing can be written.
+    /// A place for what must be written; nothing where there is none, or where it is worth nothing because nothing can be written.
     #[must_use]
-    pub fn reserve(&self, necessity: Necessity, bytes: usize) -> Option<Place> {
+    pub fn reserve(&self, bytes: usize) -> Option<Place> {
         self.messages.as_ref()?;
-        self.queue.place(necessity, bytes)
+        self.queue.place(Necessity::Required, bytes)
     }
 
     /// Has a request's record written. Never waits.

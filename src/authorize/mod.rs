@@ -24,6 +24,7 @@ pub use self::evidence::{Effect, Evidence, Judged, Verdict};
 pub use self::needs::LookUpQuestion;
 pub use self::permit::{AssertedIdentity, Permit};
 pub use self::preflight::Preflight;
+pub use self::shared::must_be_on_record;
 pub use crate::policy::TokenHandling;
 
 use self::ask::{Course, Occasion};

@@ -46,6 +46,7 @@ pub struct Permit {
     pub(super) edits: Option<Arc<Edits>>,
     pub(super) forgets: Vec<Forget>,
     pub(super) upgrade: Upgrade,
+    pub(super) on_record: bool,
 }
 
 impl Permit {
@@ -96,6 +97,12 @@ impl Permit {
     #[must_use]
     pub fn take_forgets(&mut self) -> Vec<Forget> {
         std::mem::take(&mut self.forgets)
+    }
+
+    /// Whether it must be on record: without one it isn't done.
+    #[must_use]
+    pub fn is_on_record(&self) -> bool {
+        self.on_record
     }
 
     /// What the connection becomes.
@@ -215,6 +222,7 @@ impl Case<'_> {
             edits: None,
             forgets: Vec::new(),
             upgrade: Upgrade::None,
+            on_record: self.operation.obligations.audit_required,
         })
     }
 

@@ -50,6 +50,12 @@ impl Mask {
             None => *self.0 == *fact,
         }
     }
+
+    /// Whether a parameter of a path is meant, or several.
+    #[must_use]
+    pub fn is_of_path(&self) -> bool {
+        self.0.starts_with("path.")
+    }
 }
 
 /// Where lines go.

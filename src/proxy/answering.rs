@@ -13,7 +13,9 @@ use serde_json::Value as Json;
 
 use super::plane::Plane;
 use super::reading;
-use crate::authorize::{Answer, Evidence, LookUpQuestion, Pending, Permit, Question, Ruling};
+use crate::authorize::{
+    Answer, Evidence, LookUpQuestion, Pending, Permit, Question, Ruling, must_be_on_record,
+};
 use crate::lookup;
 use crate::plumbing::Limits;
 use crate::policy::lookup::LookedUp;
@@ -61,6 +63,17 @@ pub(super) struct Settled {
     pub(super) evidence: Evidence,
     /// The rules whose answer it is, where a candidate answers for the live ones.
     pub(super) candidate: Option<Arc<Candidate>>,
+    /// What the live rules say, where a candidate answers for them.
+    live: Necessity,
+}
+
+/// Whether a request may go on without a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Necessity {
+    /// It may; what is lost is counted.
+    Wanted,
+    /// It may not.
+    Required,
 }
 
 /// How far a ruling is carried.
@@ -98,16 +111,20 @@ impl Answering<'_> {
         instead: Instead<'_>,
     ) -> Settled {
         let live = self.carry(ruling, request, body.as_mut(), Until::Spending).await;
+        let mut wanted = Necessity::Wanted;
         let mut answer = (live, None);
         if let Some((tenant, candidate, theirs)) = self.other(&answer.0, instead) {
             let theirs = self.carry(theirs, request, body.as_mut(), Until::Spending).await;
             if is_about(&theirs, &tenant) {
+                if must_be_on_record(self.snapshot, request, evidence_of(&answer.0)) {
+                    wanted = Necessity::Required;
+                }
                 answer = (theirs, Some(candidate));
             }
         }
         let (ruling, candidate) = answer;
         let ruling = self.carry(ruling, request, body.as_mut(), Until::Settled).await;
-        let settled = Settled::of(ruling, candidate);
+        let settled = Settled { live: wanted, ..Settled::of(ruling, candidate) };
         if let Some(candidate) = &settled.candidate {
             self.plane.shadow().answered(candidate, &settled.evidence);
         }
@@ -224,6 +241,15 @@ impl Settled {
         self.candidate.as_ref().map_or(live, |candidate| &candidate.snapshot)
     }
 
+    /// Whether what is permitted may be done without a record.
+    pub(super) fn necessity(&self) -> Necessity {
+        match &self.ruled {
+            Ok(permit) if permit.is_on_record() => Necessity::Required,
+            Ok(_) => self.live,
+            Err(_) => Necessity::Wanted,
+        }
+    }
+
     fn of(ruling: Ruling, candidate: Option<Arc<Candidate>>) -> Self {
         let (ruled, evidence) = match ruling {
             Ruling::Permit(permit, evidence) => (Ok(permit), evidence),
@@ -231,7 +257,14 @@ impl Settled {
             // It was carried to its end.
             Ruling::Ask(_) => (Err(Rejection::Internal), Evidence::default()),
         };
-        Self { ruled, evidence, candidate }
+        Self { ruled, evidence, candidate, live: Necessity::Wanted }
+    }
+}
+
+fn evidence_of(ruling: &Ruling) -> &Evidence {
+    match ruling {
+        Ruling::Permit(_, evidence) | Ruling::Refuse(_, evidence) => evidence,
+        Ruling::Ask(pending) => pending.evidence(),
     }
 }
 

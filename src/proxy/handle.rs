@@ -114,8 +114,7 @@ async fn serve(
         let other: Instead<'_> = &|rules, caller, body| instead(rules, &view, caller, body, now());
         let settled = answering.settle(ruling, &view, Some(readable), other).await;
         recorder.compared((&snapshot, &view), None, &settled);
-        let (rules, evidence) = (settled.rules(&snapshot), &settled.evidence);
-        let kept = recorder.keep(rules, (&view, None), evidence, settled.ruled.as_ref());
+        let kept = recorder.keep(&snapshot, (&view, None), &settled);
         recorder.decided(settled.evidence);
         let permit = settled.ruled?;
         kept?;

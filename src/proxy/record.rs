@@ -9,10 +9,10 @@ use http::{HeaderValue, Method, StatusCode};
 use uuid::fmt::Hyphenated;
 use uuid::{NoContext, Uuid};
 
-use super::answering::{Settled, now};
+use super::answering::{Necessity, Settled, now};
 use super::plane::{Plane, Slot};
-use crate::audit::{Necessity, Place};
-use crate::authorize::{Event, Permit};
+use crate::audit::Place;
+use crate::authorize::Event;
 use crate::outcome::{EVENT_METHOD, Ending, Evidence, Outcome};
 use crate::record::{Asked, Captured};
 use crate::rejection::Rejection;
@@ -132,20 +132,19 @@ impl Recorder {
     /// on record and can't be, it is refused.
     pub(super) fn keep(
         &mut self,
-        snapshot: &Arc<Snapshot>,
+        live: &Arc<Snapshot>,
         (request, event): (&RequestView<'_>, Option<&str>),
-        evidence: &Evidence,
-        ruled: Result<&Permit, &Rejection>,
+        settled: &Settled,
     ) -> Result<(), Rejection> {
+        let (snapshot, evidence, ruled) = (settled.rules(live), &settled.evidence, settled.ruled.as_ref());
+        let is_required = settled.necessity() == Necessity::Required;
         let own = &snapshot.gateway.decisions;
         let is_wanted = if ruled.is_ok() { own.wants_allows() } else { own.wants_refusals() };
         if !is_wanted {
-            return Ok(());
+            return if is_required { Err(Rejection::AuditUnavailable) } else { Ok(()) };
         }
         let operation = evidence.judged.as_ref().and_then(|own| snapshot.operation(own.operation));
-        let (is_required, is_named) = operation.map_or((false, false), |(_, own)| {
-            (own.obligations.audit_required, !own.obligations.audit.is_empty())
-        });
+        let is_named = operation.is_some_and(|(_, own)| !own.obligations.audit.is_empty());
         let sampled = if ruled.is_err() || is_required || is_named { 1 } else { own.sample_allow };
         if !is_one_of(sampled, self.request_id()) {
             return Ok(());
@@ -158,8 +157,8 @@ impl Recorder {
         (captured.asked, captured.sampled) = (Some(Box::new(asked)), sampled);
         let mut place = None;
         let mut kept = Ok(());
-        if is_required && ruled.is_ok() {
-            place = self.plane().log().reserve(Necessity::Required, captured.weight(evidence));
+        if is_required {
+            place = self.plane().log().reserve(captured.weight(evidence));
             if place.is_none() {
                 kept = Err(Rejection::AuditUnavailable);
                 captured.overruled = Some(Rejection::AuditUnavailable.reason());

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 
 use super::{Effect, Mode, Record, Rules, SCHEMA, Times, facts};
@@ -38,6 +38,12 @@ impl Captured {
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>, at: jiff::Timestamp) -> Self {
         Self { snapshot, at, asked: None, sampled: 1, overruled: None }
+    }
+
+    /// Whether it is the refusal of somebody who proved nothing.
+    #[must_use]
+    pub fn is_of_nobody(&self, evidence: &Evidence) -> bool {
+        evidence.caller.is_none() && self.asked.as_ref().is_none_or(|own| own.refused.is_some())
     }
 
     /// How many bytes it takes to keep it, but for what other requests share.
@@ -82,7 +88,10 @@ impl Asked {
                 Source::Header(name) => {
                     if let Ok(own) = http::HeaderName::from_bytes(name.as_bytes()) {
                         for value in request.headers.get_all(&own) {
-                            headers.append(own.clone(), value.clone());
+                            // In memory of its own: what is read from a connection holds on to its whole buffer.
+                            if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+                                headers.append(own.clone(), value);
+                            }
                         }
                     }
                 }

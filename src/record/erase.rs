@@ -1,14 +1,15 @@
 //! What is left out of a record on purpose. What is left out is named, so that nobody takes it for absent.
 
-use super::Record;
+use super::{Effect, Record};
 use crate::fact::Source;
 use crate::json::{Pattern, Segment};
-use crate::plumbing::{DecisionsConfig, Subject, Written};
+use crate::plumbing::{DecisionsConfig, Mask, Subject, Written};
 use crate::policy::App;
 use crate::route::Template;
 
 /// Facts that name a person, whatever the rules call them.
-const OF_PERSONS: [&str; 9] = [
+const OF_PERSONS: [&str; 10] = [
+    "client.certificate.subject",
     "token.sub",
     "token.oid",
     "token.email",
@@ -19,6 +20,11 @@ const OF_PERSONS: [&str; 9] = [
     "token.given_name",
     "token.family_name",
 ];
+
+/// A fact that may hold a session, which whoever reads the log could go on with.
+const OF_A_SESSION: &str = "header.cookie";
+/// How long a text may be that was refused to somebody of whom nothing is known.
+const OF_NOBODY_BYTES: usize = 256;
 
 impl Record {
     /// Leaves out what isn't to be written: what `[decisions]` says, and the facts of `mirrored`. The caller is named by
@@ -32,10 +38,16 @@ impl Record {
         let hides = |fact: &str| config.mask.iter().any(|mask| mask.hides(fact));
         let is_plain = config.subject == Subject::Plain && !hides("token.sub");
         let of_person = |fact: &str| !is_plain && OF_PERSONS.contains(&fact);
-        let gone = |fact: &str| hides(fact) || of_person(fact) || mirrored.iter().any(|own| **own == *fact);
+        let gone = |fact: &str| {
+            let is_mirrored = mirrored.iter().any(|own| **own == *fact);
+            hides(fact) || of_person(fact) || is_mirrored || fact == OF_A_SESSION
+        };
+        // Whoever proves nothing doesn't fill the log with what they like.
+        let of_nobody = self.sub.is_none() && self.effect == Effect::Deny;
+        let is_long = |text: &str| of_nobody && text.len() > OF_NOBODY_BYTES;
         let (mut erased, mut facts) = (Vec::new(), std::mem::take(&mut self.facts));
-        facts.retain(|name, _| {
-            let stays = !gone(name);
+        facts.retain(|name, value| {
+            let stays = !gone(name) && !value.as_str().is_some_and(is_long);
             if !stays {
                 erased.push(pointer("facts", name));
             }
@@ -58,9 +70,10 @@ impl Record {
                 template.parameters().iter().any(|(name, _)| hides(&format!("path.{name}")))
             }
             // Where no route is known, any part of the path may be what is hidden.
-            _ => hides("path."),
+            _ => config.mask.iter().any(Mask::is_of_path),
         };
-        if self.path.is_some() && (config.path == Written::No || says_hidden()) {
+        let is_hidden = |path: &String| config.path == Written::No || is_long(path) || says_hidden();
+        if self.path.as_ref().is_some_and(is_hidden) {
             self.path = None;
             erased.push("/path".to_owned());
         }
@@ -93,7 +106,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plumbing::{CredentialSource, Mask};
+    use crate::plumbing::CredentialSource;
 
     fn record() -> Record {
         serde_json::from_value(json!({
@@ -126,6 +139,37 @@ mod tests {
             own.erased,
             ["/facts/body.a", "/facts/body.b~1c", "/facts/path.id", "/audited/body.a", "/path"]
         );
+    }
+
+    #[test]
+    fn a_path_without_a_route_may_be_what_any_mask_of_a_path_hides() {
+        let mask = [Mask::parse("path.id").unwrap()].into();
+        let config = DecisionsConfig { mask, ..DecisionsConfig::default() };
+        let mut own = Record { route: None, ..record() };
+        own.erase(&config, &[], &|_| None);
+        assert_eq!(own.path, None);
+        let mask = [Mask::parse("body.id").unwrap()].into();
+        let mut own = Record { route: None, ..record() };
+        own.erase(&DecisionsConfig { mask, ..config }, &[], &|_| None);
+        assert!(own.path.is_some());
+    }
+
+    #[test]
+    fn a_session_is_never_written_and_whoever_proves_nothing_writes_little() {
+        let text = |len| json!("x".repeat(len));
+        let facts = json!({"header.cookie": "s=1", "header.x": text(257), "header.y": text(256)});
+        let facts = facts.as_object().unwrap();
+        let path = Some("/x".repeat(129));
+        for (sub, effect, left) in [
+            (Some("ada"), Effect::Deny, &["/facts/header.cookie"][..]),
+            (None, Effect::Allow, &["/facts/header.cookie"]),
+            (None, Effect::Deny, &["/facts/header.cookie", "/facts/header.x", "/path"]),
+        ] {
+            let (sub, facts, path) = (sub.map(str::to_owned), facts.clone(), path.clone());
+            let mut own = Record { sub, effect, facts, path, ..record() };
+            own.erase(&DecisionsConfig::default(), &[], &|_| None);
+            assert_eq!(own.erased, left);
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::route::Segment;
 
 /// Namespaces whose facts are declared by their type alone.
 const SOURCES: [&str; 5] = ["token", "tenant", "path", "query", "header"];
+/// Headers that hold what opens doors: facts are written down, and sent on.
+const CREDENTIALS: [&str; 2] = ["authorization", "proxy-authorization"];
 /// The type of a tenant's setting that is a set of tenants and organisations: named in the file, read as their ids.
 const ORGANISATIONS: &str = "tenants";
 /// Namespaces that no look-up may have.
@@ -111,6 +113,15 @@ fn declare_one(
             if !plain {
                 let message = "a header is written in lower case, with `-` and no `_`";
                 diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(span, ""));
+                return None;
+            }
+            if CREDENTIALS.contains(&path) {
+                let message = format!("`{path}` holds a credential, which is no fact");
+                diagnostics.push(
+                    Diagnostic::error(code::BAD_VALUE, message)
+                        .at(span, "")
+                        .help("what a verified token says is declared in [facts.token]"),
+                );
                 return None;
             }
             Source::Header(path.into())

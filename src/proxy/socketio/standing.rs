@@ -311,8 +311,7 @@ async fn settled(
                 recorder.compared((snapshot, view), event, &settled);
             }
             let asked = (view, event.map(|own| own.name));
-            let (rules, evidence) = (settled.rules(snapshot), &settled.evidence);
-            let kept = recorder.keep(rules, asked, evidence, settled.ruled.as_ref());
+            let kept = recorder.keep(snapshot, asked, &settled);
             recorder.decided(settled.evidence);
             settled.ruled.and_then(|permit| kept.map(|()| permit))
         }

@@ -130,6 +130,19 @@ fn with_any_candidate_live_answers_are_the_same() {
 }
 
 #[test]
+fn what_the_live_rules_want_on_record_is_on_record_whoever_answers() {
+    let trial = Trial::start("[decisions]\nfile = \"/dev/full\"\n", |files| {
+        let audit = "[audit]\nrequired = [\"GET /customers/{id}\"]\n[resource.customers]";
+        files.write("rules/desk.toml", &RULES.replace("[resource.customers]", audit));
+    });
+    trial.try_out("desk.toml", RULES);
+    assert_eq!(trial.verb(&["canary", "--tenant", "acme"]).0, 0);
+    eventually("it is known that nothing can be written", || trial.asks_as("2", &["agent"], VIEW) == 503);
+    assert_eq!(trial.asks_as("1", &["agent"], VIEW), 503, "the candidate says nothing of a record");
+    assert_eq!(trial.asks_as("1", &["boss"], EDIT), 200);
+}
+
+#[test]
 fn the_decision_log_says_which_rules_answered() {
     let trial =
         Trial::start("[decisions]\nfile = \"decisions.ndjson\"\n[candidate]\nremote = true\n", |_| {});

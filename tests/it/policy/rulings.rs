@@ -278,6 +278,29 @@ fn a_shared_route_is_judged_under_each_app_and_one_allow_suffices() {
 }
 
 #[test]
+fn what_one_app_wants_on_record_is_on_record_whichever_app_permits_it() {
+    let logged = "\n[decisions]\nfile = \"d\"\n";
+    let strict = |app: &str| {
+        let audit = "[audit]\nrequired = [\"GET /desk/list\"]\n[resource";
+        app.replacen("[resource", audit, 1)
+    };
+    for (owner, other, expected) in [
+        (OWNER.to_owned(), OTHER.to_owned(), false),
+        (strict(OWNER), OTHER.to_owned(), true),
+        (OWNER.to_owned(), strict(OTHER), true),
+    ] {
+        let mut sources = sources(&[&owner, &other]);
+        sources.files[0].text = (super::GATEWAY.to_owned() + logged).into();
+        let snapshot = compiled(&sources);
+        for role in ["boss", "agent"] {
+            let caller = Some(json!({ "sub": "u", "roles": [role] }));
+            let permit = permitted(ask(&snapshot, "GET /desk/list", &[], caller));
+            assert_eq!(permit.is_on_record(), expected, "{role}");
+        }
+    }
+}
+
+#[test]
 fn a_public_operation_says_nothing_of_its_caller() {
     let snapshot = desk(&[OWNER, OTHER]);
     for caller in [None, Some(json!({ "sub": "u", "roles": ["boss"] }))] {

@@ -102,6 +102,13 @@ fn the_small_file_itself_loads() {
 }
 
 #[test]
+fn a_credential_is_no_fact() {
+    for name in ["authorization", "proxy-authorization"] {
+        refused("x-view = ", &format!("{name} = "), "holds a credential");
+    }
+}
+
+#[test]
 fn a_route_is_a_method_and_a_path_that_do_not_run_together_with_the_base() {
     refused("\"POST /orders\"", "\"POST\"", "GW1008");
     refused("\"POST /orders\"", "\"POST orders\"", "GW1008");
