@@ -57,6 +57,10 @@ why:
   {program} explain --config {files}/gateway.toml --role agent GET /cim/customerSchema
 who may do what:
   {program} matrix --config {files}/gateway.toml --app agent-desk
+after an edit, and after a refusal (its id is in X-Request-Id):
+  export GATEWARDEN_CONFIG={files}/gateway.toml
+  {program} check; {program} diff live; {program} test
+  {program} explain ID
 files to start from:
   {program} dev --eject ./mine
 ",

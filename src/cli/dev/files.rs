@@ -22,6 +22,18 @@ const RULES: [(&str, &str); 5] = [
     ("connect.toml", include_str!("../../../rules/connect.toml")),
     ("tenants.toml", include_str!("../../../rules/tenants.toml")),
 ];
+/// The tables that the repository holds those rules against.
+const TESTS: [(&str, &str); 9] = [
+    ("admin.md", include_str!("../../../rules/tests/admin.md")),
+    ("admin.toml", include_str!("../../../rules/tests/admin.toml")),
+    ("agent-desk.md", include_str!("../../../rules/tests/agent-desk.md")),
+    ("agent-desk.toml", include_str!("../../../rules/tests/agent-desk.toml")),
+    ("calling-people.toml", include_str!("../../../rules/tests/calling-people.toml")),
+    ("calling.md", include_str!("../../../rules/tests/calling.md")),
+    ("calling.toml", include_str!("../../../rules/tests/calling.toml")),
+    ("connect.md", include_str!("../../../rules/tests/connect.md")),
+    ("connect.toml", include_str!("../../../rules/tests/connect.toml")),
+];
 const NEXT_STEPS: &str = include_str!("eject.md");
 
 /// Where `dev` keeps its files: below the current directory, so that a reader finds and edits them.
@@ -67,14 +79,16 @@ impl Workplace {
         self.root.join(".run")
     }
 
-    /// Makes the directories and the rule files; one that is there already is kept, edits and all.
+    /// Makes the directories, the rule files and their tests; one that is there already is kept, edits and all.
     pub(super) fn prepare(&self) -> io::Result<Kept> {
         private_directory(&self.root)?;
         private_directory(&self.private())?;
         private_directory(&self.rules())?;
+        private_directory(&self.rules().join("tests"))?;
         let mut kept = Kept::None;
-        for (name, text) in RULES {
-            let path = self.rules().join(name);
+        let rules = RULES.map(|(name, text)| (self.rules().join(name), text));
+        let tests = TESTS.map(|(name, text)| (self.rules().join("tests").join(name), text));
+        for (path, text) in rules.into_iter().chain(tests) {
             match fs::read_to_string(&path) {
                 Ok(found) if found == text => {}
                 Ok(_) => kept = Kept::Edited,
@@ -272,6 +286,14 @@ mod tests {
         if let Err(why) = compile(&sources, Carried::nothing()) {
             panic!("{}", why.render(&sources.files, Style::Plain));
         }
+    }
+
+    #[test]
+    fn every_table_of_the_repository_comes_along() {
+        let there = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/rules/tests")).unwrap();
+        let mut there: Vec<_> = there.map(|own| own.unwrap().file_name().into_string().unwrap()).collect();
+        there.sort();
+        assert_eq!(there, TESTS.map(|(name, _)| name));
     }
 
     #[test]
