@@ -49,20 +49,22 @@ pub fn run(args: &Args) -> Exit {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let hash = text(member(rules, "hash"));
     let (revision, hash) = (member(rules, "revision"), hash.get(..8).unwrap_or(&hash));
+    let waiting = super::status::waiting(rules);
     match member(&said, "result").as_str() {
         Some("rejected") => {
             tell(text(member(member(rules, "last_error"), "rendered")).trim_end());
             tell(&format!("nothing was applied; revision {revision} ({hash}) stays live"));
         }
         Some("unchanged") => {
-            print(&format!("unchanged: revision {revision} ({hash}) is what stands on disk"))
+            print(&format!("unchanged: revision {revision} ({hash}) is what stands on disk"));
+            waiting.iter().for_each(|line| print(&format!("  {line}")));
         }
         _ => {
             print(&format!("applied: revision {revision} ({hash}) is live"));
             if let Some(verdict) = member(rules, "does").as_str() {
                 print(&format!("  {verdict}"));
             }
-            super::status::waiting(rules).iter().for_each(|line| print(&format!("  {line}")));
+            waiting.iter().for_each(|line| print(&format!("  {line}")));
         }
     }
     exit

@@ -228,6 +228,7 @@ impl Gateway {
             signals: self.signals,
             running,
             reload: self.loaded.handle,
+            candidates: admin.candidates.clone(),
             readiness,
             keeper: keeper.clone(),
             log: log.clone(),

@@ -84,11 +84,21 @@ fn candidate(said: &Value) -> Option<String> {
     Some(format!("candidate {state}{hash}{from}{answers}"))
 }
 
-/// What waits for a restart.
+/// What waits for a restart, and what a restart would stumble over.
 pub(super) fn waiting(rules: &Value) -> Vec<String> {
     let keys: Vec<&str> =
         member(rules, "pending_restart").as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if keys.is_empty() { Vec::new() } else { vec![format!("waiting for a restart: {}", keys.join(", "))] }
+    let mut lines = Vec::new();
+    if !keys.is_empty() {
+        lines.push(format!("waiting for a restart: {}", keys.join(", ")));
+    }
+    let unexpected: Vec<&str> =
+        member(rules, "unexpected").as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !unexpected.is_empty() {
+        lines.push("a restart will refuse these files until what they expect is met or mended:".to_owned());
+        lines.extend(unexpected.iter().map(|line| format!("  {line}")));
+    }
+    lines
 }
 
 fn short(hash: &str) -> &str {

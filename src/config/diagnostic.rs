@@ -129,6 +129,13 @@ impl Diagnostic {
         self
     }
 
+    /// It in one line: `GW2002 rules/desk.toml:8:13 unknown resource …`.
+    #[must_use]
+    pub fn line(&self, files: &[SourceFile]) -> String {
+        let place = self.place(files).map(|place| format!("{place} ")).unwrap_or_default();
+        format!("{} {place}{}", self.code.0, self.message)
+    }
+
     /// `file:line:column`, both counted from 1.
     #[must_use]
     pub fn place(&self, files: &[SourceFile]) -> Option<String> {
@@ -308,10 +315,7 @@ impl Diagnostics {
     #[must_use]
     pub fn first_line(&self, files: &[SourceFile]) -> String {
         let first = self.0.iter().find(|d| d.severity == Severity::Error).or(self.0.first());
-        first.map_or_else(String::new, |d| {
-            let place = d.place(files).map(|place| format!("{place} ")).unwrap_or_default();
-            format!("{} {place}{}", d.code.0, d.message)
-        })
+        first.map_or_else(String::new, |d| d.line(files))
     }
 
     /// All of them for a person, up to twenty, then a count.

@@ -7,6 +7,7 @@
 mod effect;
 mod machine;
 mod set;
+mod teller;
 mod watch;
 
 use std::path::PathBuf;
@@ -14,11 +15,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use self::effect::Wanted;
 pub(super) use self::effect::beside;
 use self::machine::{Machine, Step};
 pub use self::set::Needs;
+pub(super) use self::teller::InTurn;
+use self::teller::{Change, Teller};
 pub use self::watch::Hints;
 use self::watch::Watches;
 use super::candidate::Candidates;
@@ -87,7 +91,7 @@ pub struct Reloader {
     machine: Machine,
     candidates: Option<Arc<Candidates>>,
     requests: mpsc::Receiver<Request>,
-    log: Option<Arc<Log>>,
+    teller: Teller,
 }
 
 /// A gateway's configuration, live, and what keeps it so.
@@ -142,6 +146,7 @@ pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loa
     let machine = Machine::new(sources.hash.clone(), Instant::now());
     let started = snapshot.gateway.clone();
     let live = Arc::new(Live::new(snapshot));
+    let teller = Teller { live: live.clone(), board: board.clone(), log: None, turn: InTurn::default() };
     let reloader = Reloader {
         gateway,
         needs,
@@ -152,7 +157,7 @@ pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loa
         machine,
         candidates: None,
         requests,
-        log: None,
+        teller,
     };
     let warnings = compiled.remarks.iter().filter(|remark| remark.severity == Severity::Warning).count();
     Ok(Loaded { live, reloader, handle: Handle { requests: sender }, board, warnings })
@@ -177,15 +182,8 @@ impl Reloader {
         if let Some(candidates) = &self.candidates {
             candidates.writing_to(log.clone());
         }
-        self.log = Some(log);
+        self.teller.log = Some(log);
         self
-    }
-
-    /// Writes to the decision log what became of a set. The rules of now decide how.
-    fn write(&self, event: ConfigEvent) {
-        if let Some(log) = &self.log {
-            log.configured(event, &self.live.load().gateway.decisions);
-        }
     }
 
     /// `gateway.toml` as it was loaded.
@@ -210,8 +208,10 @@ impl Reloader {
             Hints::None => Watches::none(),
         };
         let mut watches = self.arm(watches).await;
+        // Candidates are compiled in a task of their own, which ends with this one: nothing live waits for them.
+        let mut beside = JoinSet::new();
         if let Some(candidates) = &self.candidates {
-            candidates.look(Trigger::Start).await;
+            beside.spawn(candidates.clone().tend());
         }
         loop {
             let wake = tokio::time::Instant::from_std(self.machine.wake_at());
@@ -220,7 +220,8 @@ impl Reloader {
                     None => return,
                     Some(Request { trigger, wanted, answer }) => {
                         self.machine.looked(Instant::now());
-                        let _ = answer.send(self.look(trigger, wanted).await);
+                        let reloaded = self.look(trigger, wanted).await;
+                        self.answer(reloaded, answer);
                         watches = self.arm(watches).await;
                     }
                 },
@@ -250,9 +251,21 @@ impl Reloader {
         let reloaded = self.judge(trigger, wanted).await;
         self.metrics.certificates_end(&certificates::ends(&self.live.load().gateway));
         if let Some(candidates) = &self.candidates {
-            candidates.look(trigger).await;
+            candidates.hint();
         }
         reloaded
+    }
+
+    /// Answers who asked, when what came of it is told and the candidate is looked at, unless that takes long.
+    fn answer(&mut self, reloaded: Reloaded, answer: oneshot::Sender<Reloaded>) {
+        let candidates = self.candidates.clone();
+        let look = candidates.map(|own| tokio::spawn(async move { own.look(Trigger::Admin).await }));
+        self.teller.turn.then(async move {
+            if let Some(look) = look {
+                let _ = tokio::time::timeout(effect::PATIENCE, look).await;
+            }
+            let _ = answer.send(reloaded);
+        });
     }
 
     async fn judge(&mut self, trigger: Trigger, wanted: Wanted) -> Reloaded {
@@ -292,13 +305,18 @@ impl Reloader {
                 let (needs, live) = (self.needs.clone(), self.live.clone());
                 effect::narrower(needs, live, sources.clone(), why).await
             }
-            compiled => compiled,
+            compiled => compiled.map(|compiled| (compiled, Vec::new())),
         };
         match compiled {
-            Ok(compiled) => {
+            Ok((compiled, unexpected)) => {
                 let before = self.live.load();
-                self.apply(trigger, &sources, compiled.snapshot, settled, compiling.elapsed());
-                self.tell(before, trigger, wanted).await;
+                self.apply(
+                    trigger,
+                    &sources,
+                    (compiled.snapshot, unexpected),
+                    (settled, compiling.elapsed()),
+                );
+                self.teller.applied(Change { before, now: self.live.load(), trigger, wanted });
                 Reloaded::Applied
             }
             Err(why) => self.reject(trigger, found, &sources, why),
@@ -309,14 +327,14 @@ impl Reloader {
         &mut self,
         trigger: Trigger,
         sources: &Arc<Sources>,
-        snapshot: Snapshot,
-        settled: Duration,
-        compiled: Duration,
+        (snapshot, unexpected): (Snapshot, Vec<String>),
+        (settled, compiled): (Duration, Duration),
     ) {
         let before = self.board.read();
         let now = now();
         let pending = pending_restart(&self.started, &snapshot.gateway);
-        let status = Status::live(snapshot.revision, sources.clone(), now, pending);
+        let mut status = Status::live(snapshot.revision, sources.clone(), now, pending);
+        status.unexpected = unexpected;
         let (loaded, ends) = (set::loaded(&snapshot), set::ends(&snapshot));
         self.live.publish(snapshot);
         let changed = status.files.iter().filter(|file| !before.files.contains(file)).count()
@@ -338,29 +356,16 @@ impl Reloader {
                 "changes of gateway.toml wait for a restart"
             );
         }
+        if let Some(first) = status.unexpected.first() {
+            tracing::warn!(
+                first,
+                "a restart will refuse these files until what they expect is met or mended"
+            );
+        }
         self.metrics.config_applied(trigger, &status.hash, now, &loaded);
+        self.metrics.config_unexpected(status.unexpected.len());
         self.metrics.grants_end(&ends);
         self.machine.applied(status.hash.clone());
-        self.board.show(status);
-    }
-
-    /// Tells what the set does that has just gone live. It judges already: nobody waits for this but who asked for it.
-    async fn tell(&mut self, before: Arc<Snapshot>, trigger: Trigger, wanted: Wanted) {
-        let now = self.live.load();
-        let found = effect::of(before.clone(), now.clone()).await;
-        let diff = effect::tell(found.as_ref(), now.revision, wanted);
-        self.write(ConfigEvent {
-            happened: Happened::Applied,
-            trigger,
-            revision: now.revision,
-            hash: Some(now.hash.to_string()),
-            was: Some(before.hash.to_string()),
-            errors: 0,
-            first: None,
-            diff,
-        });
-        let mut status = (*self.board.read()).clone();
-        status.does = found.map(|own| own.verdict());
         self.board.show(status);
     }
 
@@ -373,7 +378,7 @@ impl Reloader {
     ) -> Reloaded {
         why.sort();
         let refusal = Refusal::of(sources, &why, now());
-        let mut status = (*self.board.read()).clone();
+        let status = self.board.read();
         tracing::error!(
             disk = refusal.hash.as_deref().map_or("unreadable", short),
             live = short(&status.hash),
@@ -383,7 +388,7 @@ impl Reloader {
             trigger = trigger.as_str(),
             "rules rejected, the live ones stay"
         );
-        self.write(ConfigEvent {
+        self.teller.write(ConfigEvent {
             happened: Happened::Refused,
             trigger,
             revision: status.revision,
@@ -395,8 +400,7 @@ impl Reloader {
         });
         self.metrics.config_rejected(trigger);
         self.machine.refused(found);
-        status.rejected = Some(refusal.clone());
-        self.board.show(status);
+        self.board.change(|status| status.rejected = Some(refusal.clone()));
         Reloaded::Rejected(refusal)
     }
 
@@ -415,7 +419,7 @@ impl Reloader {
     }
 
     fn revert(&mut self) -> Reloaded {
-        let mut status = (*self.board.read()).clone();
+        let status = self.board.read();
         tracing::info!(
             rev = status.revision,
             live = short(&status.hash),
@@ -423,8 +427,7 @@ impl Reloader {
         );
         self.metrics.config_in_order(now());
         self.machine.reverted();
-        status.rejected = None;
-        self.board.show(status);
+        self.board.change(|status| status.rejected = None);
         Reloaded::Unchanged
     }
 }

@@ -27,6 +27,8 @@ pub struct Status {
     pub loaded_at: Timestamp,
     /// What stands on disk instead, if it was refused.
     pub rejected: Option<Refusal>,
+    /// What the live files expect and isn't so: they went live because they only narrow, and can't be started with.
+    pub unexpected: Vec<String>,
     /// Keys of `gateway.toml` whose change waits for a restart.
     pub pending_restart: Vec<&'static str>,
 }
@@ -91,6 +93,7 @@ impl Status {
             does: None,
             loaded_at,
             rejected: None,
+            unexpected: Vec::new(),
             pending_restart,
         }
     }
@@ -129,6 +132,7 @@ impl Status {
             "loaded_at": self.loaded_at.0,
             "does": self.does,
             "last_error": refusal,
+            "unexpected": self.unexpected,
             "pending_restart": self.pending_restart,
         })
     }
@@ -154,5 +158,14 @@ impl Board {
     /// Shows another state. Only `reload` writes.
     pub(super) fn show(&self, status: Status) {
         self.0.store(Arc::new(status));
+    }
+
+    /// Changes what it shows, whoever else changes something of it. Only `reload` writes.
+    pub(super) fn change(&self, change: impl Fn(&mut Status)) {
+        self.0.rcu(|status| {
+            let mut status = (**status).clone();
+            change(&mut status);
+            status
+        });
     }
 }

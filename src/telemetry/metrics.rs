@@ -46,6 +46,7 @@ pub struct Metrics {
     pub(super) lookups: LookUpSeries,
     reloads: Family<IntCounter>,
     reload_successful: IntGauge,
+    config_unexpected: IntGauge,
     reload_timestamp: IntGauge,
     config_info: Family<IntGauge>,
     grants_end: Family<IntGauge>,
@@ -164,6 +165,7 @@ impl Metrics {
             overflow: made.family(OVERFLOW)?,
             reloads: made.family(RELOADS)?,
             reload_successful: made.gauge(RELOAD_SUCCESSFUL)?,
+            config_unexpected: made.gauge(CONFIG_UNEXPECTED)?,
             reload_timestamp: made.gauge(RELOAD_TIMESTAMP)?,
             config_info: made.family(CONFIG_INFO)?,
             grants_end: made.family(GRANTS_END)?,
@@ -323,6 +325,11 @@ impl Metrics {
     pub fn config_in_order(&self, now: Timestamp) {
         self.reload_successful.set(1);
         self.reload_timestamp.set(i64::try_from(now.0).unwrap_or(i64::MAX));
+    }
+
+    /// How much the live files expect that isn't so.
+    pub fn config_unexpected(&self, rows: usize) {
+        self.config_unexpected.set(i64::try_from(rows).unwrap_or(i64::MAX));
     }
 
     /// A configuration was refused; the last good one stays.

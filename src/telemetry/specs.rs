@@ -88,6 +88,11 @@ pub(super) const RELOADS: Spec =
     spec("gatewarden_config_reloads_total", "Configurations that were read.", &["result", "trigger"]);
 pub(super) const RELOAD_SUCCESSFUL: Spec =
     spec("gatewarden_config_last_reload_successful", "Whether what stands on disk is live.", &[]);
+pub(super) const CONFIG_UNEXPECTED: Spec = spec(
+    "gatewarden_config_unexpected",
+    "What the live files expect and isn't so: a restart refuses them.",
+    &[],
+);
 pub(super) const RELOAD_TIMESTAMP: Spec = spec(
     "gatewarden_config_last_reload_success_timestamp_seconds",
     "When what stands on disk was last found in order.",

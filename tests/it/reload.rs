@@ -328,6 +328,11 @@ fn what_only_narrows_goes_live_where_that_is_asked_for() {
     assert_eq!(narrow(), Reloaded::Applied);
     let does = running.board.read().does.clone().unwrap();
     assert_eq!(does, "it only narrows: 0 gained, 1 lost, 0 answered differently, 0 settings");
+    // It stays told: the files as they are can't be started with.
+    let unexpected = running.board.read().unexpected.clone();
+    assert!(unexpected.len() == 1 && unexpected[0].contains("GW4004"), "{unexpected:?}");
+    assert_eq!(running.reload(Trigger::Admin), Reloaded::Unchanged);
+    assert_eq!(running.board.read().to_json()["unexpected"], serde_json::json!(unexpected));
     // The same again, and more: that isn't narrower.
     fs::write(running.place.rule(), expecting("edit = [\"customers\"]", row)).unwrap();
     let Reloaded::Rejected(refusal) = narrow() else { panic!("it widens") };

@@ -12,6 +12,7 @@ use super::sockets::Listening;
 use super::{Exit, cannot, service};
 use crate::audit::Log;
 use crate::control::admin::{Phase, Readiness};
+use crate::control::candidate::Candidates;
 use crate::control::reload::Handle;
 use crate::ledger::Keeper;
 use crate::proxy::{Drained, Running};
@@ -58,6 +59,7 @@ pub(super) struct Life {
     pub(super) signals: Signals,
     pub(super) running: Running,
     pub(super) reload: Handle,
+    pub(super) candidates: Arc<Candidates>,
     pub(super) readiness: Arc<Readiness>,
     pub(super) keeper: Arc<Keeper>,
     pub(super) log: Arc<Log>,
@@ -179,6 +181,8 @@ impl Life {
         self.duties.iter().for_each(JoinHandle::abort);
         self.readiness.set(Phase::Replaced);
         self.keeper.write();
+        let candidates = self.candidates.clone();
+        tokio::spawn(async move { candidates.hand_over().await });
         tracing::info!(pid, "another process serves from now on");
     }
 

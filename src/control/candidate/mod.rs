@@ -8,11 +8,10 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use tokio::sync::{Mutex, Notify};
 
 pub(super) use self::endpoint::answer;
-use super::reload::{Needs, beside, blocking, now, short};
+use super::reload::{InTurn, Needs, beside, blocking, now, short};
 use super::sources;
 use super::status::{Board, Refusal};
 use crate::audit::{ConfigEvent, Happened, Log};
@@ -35,6 +34,7 @@ pub struct Candidates {
     turn: Mutex<Turn>,
     shown: ArcSwap<Shown>,
     log: OnceLock<Arc<Log>>,
+    hints: Notify,
 }
 
 /// What only one at a time may change.
@@ -48,8 +48,8 @@ struct Turn {
     seen: Option<(u64, String)>,
     /// Candidates so far.
     count: u64,
-    /// Who writes down what became of the one before.
-    telling: Option<JoinHandle<()>>,
+    /// What is being written down.
+    telling: InTurn,
 }
 
 /// Where a candidate came from.
@@ -96,7 +96,8 @@ impl Candidates {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let (turn, shown) = (Mutex::default(), ArcSwap::default());
-        Arc::new(Self { needs, live, board, shadow, metrics, turn, shown, log: OnceLock::new() })
+        let (log, hints) = (OnceLock::new(), Notify::new());
+        Arc::new(Self { needs, live, board, shadow, metrics, turn, shown, log, hints })
     }
 
     /// Has every change of it written to the decision log.
@@ -122,24 +123,65 @@ impl Candidates {
         self.shadow.candidate()
     }
 
+    /// Something may have changed: it is looked at soon.
+    pub(super) fn hint(&self) {
+        self.hints.notify_one();
+    }
+
+    /// Looks now, and after every hint.
+    pub(super) async fn tend(self: Arc<Self>) {
+        self.look(Trigger::Start).await;
+        loop {
+            self.hints.notified().await;
+            self.look(Trigger::Watch).await;
+        }
+    }
+
+    /// Leaves its tasks to another process, which knows nothing of what was sent and said to this one.
+    pub async fn hand_over(&self) {
+        let mut turn = self.turn.lock().await;
+        if turn.sent.is_none() && turn.tenants.is_none() {
+            return;
+        }
+        tracing::warn!(
+            sent = turn.sent.is_some(),
+            tenants = turn.tenants.is_some(),
+            "the candidate that was sent and the tenants that were named while it ran are dropped: send them again"
+        );
+        if turn.sent.is_some() {
+            self.shadow.stand(None);
+        }
+        (turn.sent, turn.tenants, turn.seen) = (None, None, None);
+        self.look_in(&mut turn, Trigger::Signal).await;
+    }
+
     /// Looks at the live set and at the candidate's files, and has decisions judged by what they are now.
     pub async fn look(&self, trigger: Trigger) {
         self.look_in(&mut *self.turn.lock().await, trigger).await;
     }
 
     /// Takes files for the candidate, in place of any others; `None` takes back what was sent.
-    pub async fn send(&self, files: Option<Vec<SourceFile>>) {
-        let mut turn = self.turn.lock().await;
-        turn.sent = files;
-        turn.seen = None;
-        self.look_in(&mut turn, Trigger::Admin).await;
+    pub async fn send(self: &Arc<Self>, files: Option<Vec<SourceFile>>) {
+        let own = self.clone();
+        // It isn't broken off in the middle because the sender leaves.
+        let sent = tokio::spawn(async move {
+            let mut turn = own.turn.lock().await;
+            turn.sent = files;
+            turn.seen = None;
+            own.look_in(&mut turn, Trigger::Admin).await;
+        });
+        let _ = sent.await;
     }
 
     /// Names the tenants whose requests the candidate answers; `None` for those of `gateway.toml`.
-    pub async fn answer_for(&self, tenants: Option<Vec<Box<str>>>) {
-        let mut turn = self.turn.lock().await;
-        turn.tenants = tenants;
-        self.look_in(&mut turn, Trigger::Admin).await;
+    pub async fn answer_for(self: &Arc<Self>, tenants: Option<Vec<Box<str>>>) {
+        let own = self.clone();
+        let named = tokio::spawn(async move {
+            let mut turn = own.turn.lock().await;
+            turn.tenants = tenants;
+            own.look_in(&mut turn, Trigger::Admin).await;
+        });
+        let _ = named.await;
     }
 
     async fn look_in(&self, turn: &mut Turn, trigger: Trigger) {
@@ -288,7 +330,7 @@ impl Candidates {
         else {
             return;
         };
-        let (log, live, last) = (log.clone(), self.live.load(), turn.telling.take());
+        let (log, live) = (log.clone(), self.live.load());
         let candidate = self.shadow.candidate().filter(|own| own.over == live.revision);
         let mut event = ConfigEvent {
             happened: Happened::Candidate {
@@ -304,16 +346,13 @@ impl Candidates {
             first: now.refusal.as_ref().map(|own| own.first.clone()),
             diff: None,
         };
-        turn.telling = Some(tokio::spawn(async move {
-            if let Some(last) = last {
-                let _ = last.await;
-            }
+        turn.telling.then(async move {
             if let Some(candidate) = candidate {
                 let found = beside(live.clone(), candidate.snapshot.clone()).await;
                 event.diff = found.map(|own| own.to_record());
             }
             log.configured(event, &live.gateway.decisions);
-        }));
+        });
     }
 
     /// The state in short, as a part of `/rules`.

@@ -15,7 +15,10 @@ use crate::config::{Compiled, Diagnostic, Diagnostics, Sources};
 use crate::snapshot::{Live, Snapshot};
 
 /// How long it may take to find out.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Most lines about what isn't as it is expected.
+const UNEXPECTED_MAX: usize = 100;
 
 /// What may go live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +63,10 @@ async fn compared(
 /// Tells it in the log, and returns what the decision log is told.
 pub(super) fn tell(found: Option<&SnapshotDiff>, revision: u64, wanted: Wanted) -> Option<Value> {
     let Some(found) = found else {
-        tracing::warn!(rev = revision, "what the change does took too long to be found out");
+        tracing::warn!(
+            rev = revision,
+            "what the change does isn't found out: it takes too long, or another one is live already"
+        );
         return None;
     };
     let [gains, losses, differently] = found.counts();
@@ -92,7 +98,8 @@ pub(super) async fn narrower(
     live: Arc<Live>,
     sources: Arc<Sources>,
     why: Diagnostics,
-) -> Result<Compiled, Diagnostics> {
+) -> Result<(Compiled, Vec<String>), Diagnostics> {
+    let unexpected = lines(&why, &sources);
     let before = live.load();
     let judged = blocking(move || {
         let compiled = needs.compile_unexpected(&sources, Some(&before))?;
@@ -108,5 +115,11 @@ pub(super) async fn narrower(
     });
     let compiled = judged.await??;
     tracing::warn!("what `[expect]` says isn't met; the rules go live because nobody may do more by them");
-    Ok(compiled)
+    Ok((compiled, unexpected))
+}
+
+/// What isn't as it is expected, a line for each.
+fn lines(why: &Diagnostics, sources: &Sources) -> Vec<String> {
+    let errors = why.iter().filter(|own| own.severity == Severity::Error);
+    errors.take(UNEXPECTED_MAX).map(|own| own.line(&sources.files)).collect()
 }

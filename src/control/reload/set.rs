@@ -66,7 +66,16 @@ impl Needs {
     ) -> Result<Snapshot, Diagnostics> {
         let trust = (self.trust)();
         let carried = Carried { previous: Some(live), trust, now: Some(super::now()) };
-        Ok(compile(sources, carried)?.snapshot)
+        let snapshot = compile(sources, carried)?.snapshot;
+        let (own, most) = (cells(&snapshot), CELLS_MAX.max(cells(live).saturating_mul(CELLS_OVER)));
+        if own <= most {
+            return Ok(snapshot);
+        }
+        let message =
+            format!("{own} roles by permissions are more than a candidate may have beside these ({most})");
+        let mut why = Diagnostics::default();
+        why.push(Diagnostic::error(code::NOT_SUPPORTED, message));
+        Err(why)
     }
 
     /// Whether the plumbing is what it must be, if it must be something.
@@ -88,6 +97,16 @@ impl Needs {
             }
         }
     }
+}
+
+/// Roles by permissions that a candidate may have in any case, and how many times those of the live set.
+const CELLS_MAX: usize = 2_000_000;
+const CELLS_OVER: usize = 4;
+
+/// What comparing a set costs: every role with every permission, app by app.
+fn cells(snapshot: &Snapshot) -> usize {
+    let of = |app: &crate::policy::App| app.roles.len().saturating_mul(app.permissions.len());
+    snapshot.apps.iter().map(of).fold(0, usize::saturating_add)
 }
 
 /// How much a snapshot holds of each kind of thing.

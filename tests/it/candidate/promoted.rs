@@ -30,10 +30,7 @@ fn it_becomes_what_is_live_under_traffic() {
         });
         let (code, told) = trial.verb(&["promote"]);
         assert_eq!(code, 0, "{told}");
-        assert!(
-            told.contains("desk.toml is the candidate's") && told.contains("applied: revision 2"),
-            "{told}"
-        );
+        assert!(told.contains("desk.toml is the candidate's") && told.contains(": revision 2 "), "{told}");
         done.store(true, Ordering::Relaxed);
         let seen = asking.join().unwrap();
         // Allowed until the moment, refused from then on.

@@ -119,6 +119,24 @@ fn a_process_that_ends_obeys_what_the_rules_say_meanwhile() {
     assert_eq!((response.status, response.header("connection")), (404, Some("close")), "{}", line.0.log());
 }
 
+/// The new process knows nothing of what was sent to the old one, which stops going by it.
+#[test]
+fn a_candidate_that_was_sent_is_dropped_with_a_word() {
+    let upstream = Upstream::echo();
+    let files = Files::new(upstream.address, FREE_PORTS);
+    let gateway = std::fs::read_to_string(files.path("gateway.toml")).unwrap();
+    files.write("gateway.toml", &format!("{gateway}[candidate]\nremote = true\n"));
+    let line = Line::start(files);
+    let body = r#"{"tenants":["acme"]}"#;
+    let answer = Client::connect(line.0.address("operators")).ask(format!(
+        "PUT /candidate/tenants HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    line.replace(line.0.id());
+    eventually("a word of it", || line.count("are dropped: send them again") == 1);
+}
+
 /// A manager that stops a service signals every process of it, the one that drains already, too.
 #[test]
 fn the_first_signal_to_a_process_that_was_replaced_cuts_nothing_off() {
