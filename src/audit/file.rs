@@ -2,24 +2,22 @@
 //!
 //! Two gateways have one file while one takes the other's place. So each holds the file's lock while it writes, looks
 //! first whether the file is still the one of that name, and chains to the line that stands last. A line that was begun
-//! and not ended is a writer's that died: under the lock nobody else's, so it is cut off, and that is told.
+//! and not ended is a writer's that died: under the lock nobody else's, so it is cut off, and that is told. Where the line
+//! that this gateway wrote last is gone, somebody took it out: the chain goes on from it all the same, so that the gap shows.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
+
 use super::chain;
+use super::open::{Locked, Open, first_line, inode_at, last_line};
 use crate::plumbing::{Chain, Rotate};
-use crate::record::LINE_MAX_BYTES;
 
 /// How often the file may turn out to be another one before that is an error.
 const TRIES: usize = 8;
-/// Who may read it: it says what people did.
-const MODE: u32 = 0o640;
-/// How much of a file is read at once, from its end.
-const PIECE: u64 = 64 * 1024;
 
 /// A log file.
 #[derive(Debug)]
@@ -30,26 +28,28 @@ pub(super) struct LogFile {
     open: Option<Open>,
     /// The value of the last line that was seen anywhere.
     last: Option<String>,
+    /// Where that line ends: in which file, and at which byte.
+    ends: Option<((u64, u64), u64)>,
 }
 
-/// The file as it was found last.
-#[derive(Debug)]
-struct Open {
-    file: File,
-    /// None for what is no file that lines stay in.
-    inode: Option<(u64, u64)>,
-    length: u64,
-    since: SystemTime,
+/// How what stands in the file goes with what was written last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// The chain goes on from what stands last.
+    Whole,
+    /// Lines that were written are gone: the chain goes on from the last of them, so that it shows.
+    Torn,
 }
 
 impl LogFile {
     pub(super) fn new(path: &Path, rotate: Option<Rotate>, chain: Chain) -> Self {
-        Self { path: path.to_owned(), rotate, chain, open: None, last: None }
+        Self { path: path.to_owned(), rotate, chain, open: None, last: None, ends: None }
     }
 
-    /// Opens the file anew with the next line.
+    /// Opens the file anew with the next line. A plain file is looked after with every line, and held until then: what
+    /// another gateway wrote to it before it was moved is still read.
     pub(super) fn reopen(&mut self) {
-        self.open = None;
+        self.open = self.open.take().filter(|own| own.inode.is_some());
     }
 
     /// Writes lines, all or none.
@@ -60,9 +60,9 @@ impl LogFile {
                 None => Open::at(&self.path)?,
             };
             let locked = own.file.try_clone()?;
-            let _lock = Locked::of(&locked, &own);
+            let _lock = Locked::of(&locked, &own)?;
             let is_moved = !own.is_at(&self.path);
-            self.mend(&mut own)?;
+            let link = self.mend(&mut own)?;
             if is_moved {
                 continue;
             }
@@ -72,9 +72,10 @@ impl LogFile {
                 self.make_room()?;
                 continue;
             }
-            let written = self.write(&mut own, lines, now);
+            // What couldn't be written to is opened anew.
+            self.write(&mut own, (lines, link), now)?;
             self.open = Some(own);
-            return written;
+            return Ok(());
         }
         Err(io::Error::other("the file is moved away again and again"))
     }
@@ -86,7 +87,12 @@ impl LogFile {
         }
     }
 
-    fn write(&mut self, own: &mut Open, lines: &[String], now: jiff::Timestamp) -> io::Result<()> {
+    fn write(
+        &mut self,
+        own: &mut Open,
+        (lines, link): (&[String], Link),
+        now: jiff::Timestamp,
+    ) -> io::Result<()> {
         let (mut text, mut last) = (String::new(), self.last.clone());
         let mut add = |line: &str| match self.chain {
             Chain::No => text += &format!("{line}\n"),
@@ -96,8 +102,9 @@ impl LogFile {
                 last = Some(value);
             }
         };
-        // A file that is new, or whose last line vouches for nothing, begins a chain.
-        if self.chain == Chain::Yes && (own.length == 0 || self.last.is_none()) {
+        // A file that is new, whose last line vouches for nothing, or whose last lines are gone, begins a chain.
+        let begins = own.length == 0 || self.last.is_none() || link == Link::Torn;
+        if self.chain == Chain::Yes && begins {
             add(&chain::beginning(self.last.as_deref(), now));
         }
         lines.iter().for_each(|line| add(line));
@@ -110,31 +117,63 @@ impl LogFile {
         }
         own.length += u64::try_from(text.len()).unwrap_or(0);
         self.last = last;
+        self.ends = own.inode.map(|inode| (inode, own.length));
         Ok(())
     }
 
     /// Finds the end of what others wrote, and cuts off what nobody ended.
-    fn mend(&mut self, own: &mut Open) -> io::Result<()> {
-        if own.inode.is_none() {
-            return Ok(());
-        }
+    fn mend(&mut self, own: &mut Open) -> io::Result<Link> {
+        let Some(inode) = own.inode else { return Ok(Link::Whole) };
         let found = own.file.metadata()?.len();
-        if found == own.length && own.is_known() {
-            return Ok(());
+        if found == own.length {
+            return Ok(Link::Whole);
         }
         let (line, end) = last_line(&mut own.file, found)?;
         if end < found {
-            own.file.set_len(end)?;
+            own.cut(end)?;
             tracing::warn!(
                 file = %self.path.display(), bytes = found - end,
                 "the decision log ended in the middle of a line, which was cut off: its writer was"
             );
         }
         own.length = end;
-        if self.chain == Chain::Yes && end > 0 {
-            self.last = chain::open(&line).map(|(_, value)| value.to_owned());
+        if self.chain == Chain::No {
+            return Ok(Link::Whole);
         }
-        Ok(())
+        if !self.holds_last(own, inode)? {
+            tracing::error!(
+                file = %self.path.display(), bytes = end,
+                "lines that were written are no longer in the decision log: its chain shows the gap"
+            );
+            return Ok(Link::Torn);
+        }
+        if end > 0 {
+            self.last = chain::open(&line).map(|(_, value)| value.to_owned());
+            self.ends = Some((inode, end));
+        }
+        Ok(Link::Whole)
+    }
+
+    /// Whether what was written last is where it was, or what stands in the file goes on from it. Whatever else was done to
+    /// it can be seen by what stands in it.
+    fn holds_last(&self, own: &mut Open, inode: (u64, u64)) -> io::Result<bool> {
+        let (Some(last), Some((file, end))) = (&self.last, self.ends) else { return Ok(true) };
+        if inode == file {
+            if own.length < end {
+                return Ok(false);
+            }
+            let (line, ended) = last_line(&mut own.file, end)?;
+            return Ok(ended == end && chain::open(&line).is_some_and(|(_, value)| value == last));
+        }
+        // Another gateway began it, or nobody has yet.
+        let mut begun = || -> io::Result<bool> {
+            let line: Value = serde_json::from_slice(&first_line(&mut own.file)?).unwrap_or_default();
+            Ok(line.get("previous").and_then(Value::as_str) == Some(last))
+        };
+        // It may have begun several meanwhile: then the one that was written to is still among them.
+        let keep = self.rotate.map_or(1, |rotate| rotate.keep);
+        let mut aside = (1..=keep).map(|number| inode_at(&self.numbered(number)));
+        Ok(own.length == 0 || begun()? || aside.any(|other| other == Some(file)))
     }
 
     fn is_full(&self, own: &Open, adding: u64) -> bool {
@@ -161,91 +200,6 @@ impl LogFile {
         let mut name = self.path.clone().into_os_string();
         name.push(format!(".{number}"));
         name.into()
-    }
-}
-
-impl Open {
-    fn at(path: &Path) -> io::Result<Self> {
-        if let Some(directory) = path.parent().filter(|own| !own.as_os_str().is_empty()) {
-            fs::create_dir_all(directory)?;
-        }
-        let mut how = OpenOptions::new();
-        how.create(true).append(true).mode(MODE);
-        // What can't be read back can still be written to.
-        let file = how.clone().read(true).open(path).or_else(|_| how.open(path))?;
-        let metadata = file.metadata()?;
-        let since = metadata.created().or_else(|_| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        let inode = metadata.is_file().then(|| inode(&metadata));
-        // Not any length: what stands in it is looked at first.
-        Ok(Self { file, inode, length: if inode.is_some() { u64::MAX } else { 0 }, since })
-    }
-
-    fn is_known(&self) -> bool {
-        self.length != u64::MAX
-    }
-
-    /// Whether it is still the file of this name.
-    fn is_at(&self, path: &Path) -> bool {
-        let Some(own) = self.inode else { return true };
-        fs::metadata(path).is_ok_and(|found| inode(&found) == own)
-    }
-}
-
-fn inode(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
-/// A file that nobody else writes to meanwhile.
-struct Locked<'f>(Option<&'f File>);
-
-impl<'f> Locked<'f> {
-    fn of(file: &'f File, own: &Open) -> Self {
-        // Some file systems have no locks; one gateway alone needs none.
-        let is_locked = own.inode.is_some() && file.lock().is_ok();
-        Self(is_locked.then_some(file))
-    }
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        if let Some(file) = self.0 {
-            let _ = file.unlock();
-        }
-    }
-}
-
-/// The last line that has an end, without it, and where it ends.
-fn last_line(file: &mut File, length: u64) -> io::Result<(String, u64)> {
-    let mut tail: Vec<u8> = Vec::new();
-    let mut from = length;
-    loop {
-        let ends: Vec<usize> = tail
-            .iter()
-            .enumerate()
-            .rev()
-            .filter(|(_, byte)| **byte == b'\n')
-            .map(|(at, _)| at)
-            .take(2)
-            .collect();
-        let begins = ends.get(1).map(|at| at + 1).or((from == 0).then_some(0));
-        if let (Some(end), Some(begin)) = (ends.first(), begins) {
-            let line = tail.get(begin..*end).unwrap_or_default();
-            let after = u64::try_from(*end).unwrap_or(0) + 1;
-            return Ok((String::from_utf8_lossy(line).into_owned(), from + after));
-        }
-        if from == 0 {
-            return Ok((String::new(), 0));
-        }
-        if tail.len() > 2 * LINE_MAX_BYTES {
-            return Err(io::Error::other("it is no log: its lines have no end"));
-        }
-        let piece = from.min(PIECE);
-        from -= piece;
-        file.seek(SeekFrom::Start(from))?;
-        let mut read = vec![0; usize::try_from(piece).unwrap_or(0)];
-        file.read_exact(&mut read)?;
-        read.extend_from_slice(&tail);
-        tail = read;
     }
 }
 
@@ -329,6 +283,69 @@ mod tests {
             }
             fs::remove_file(&path).unwrap();
         }
+    }
+
+    fn gaps(lines: &[String]) -> Vec<chain::Broken> {
+        let mut verifier = chain::Verifier::default();
+        lines.iter().filter_map(|line| verifier.read(line).err()).collect()
+    }
+
+    #[test]
+    fn a_chain_does_not_heal_over_lines_that_were_taken_out() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("d");
+        let cut = |text: &str| text.lines().take(2).fold(String::new(), |all, line| all + line + "\n");
+        let in_place = |text: &str| fs::write(&path, cut(text)).unwrap();
+        let as_another = |text: &str| {
+            fs::rename(&path, place.path().join("gone")).unwrap();
+            fs::write(&path, cut(text)).unwrap();
+        };
+        let grown = |text: &str| {
+            in_place(text);
+            LogFile::new(&path, None, Chain::Yes).append(&[line(8), line(9), line(9)], NOW).unwrap();
+        };
+        for tear in [&in_place as &dyn Fn(&str), &as_another, &grown] {
+            let mut writer = LogFile::new(&path, None, Chain::Yes);
+            writer.append(&[line(1), line(2), line(3)], NOW).unwrap();
+            tear(&fs::read_to_string(&path).unwrap());
+            assert_eq!(gaps(&read(&path)), [], "what was left is whole");
+            writer.append(&[line(4)], NOW).unwrap();
+            writer.append(&[line(5)], NOW).unwrap();
+            assert_eq!(gaps(&read(&path)), [chain::Broken::Gap], "once, where they were");
+            // Another gateway goes on from there.
+            LogFile::new(&path, None, Chain::Yes).append(&[line(6)], NOW).unwrap();
+            writer.append(&[line(7)], NOW).unwrap();
+            assert_eq!(gaps(&read(&path)), [chain::Broken::Gap]);
+            fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_no_log_is_not_cut() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("d");
+        for text in ["a letter", "{}\nand more", "x\n{"] {
+            fs::write(&path, text).unwrap();
+            let told = LogFile::new(&path, None, Chain::No).append(&[line(1)], NOW).unwrap_err().to_string();
+            assert!(told.contains("no log"), "{told}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_lock_that_somebody_keeps_is_an_error_and_so_is_a_pipe() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("d");
+        let reader = fs::File::create(&path).unwrap();
+        reader.lock_shared().unwrap();
+        let mut writer = LogFile::new(&path, None, Chain::No);
+        assert_eq!(writer.append(&[line(1)], NOW).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        reader.unlock().unwrap();
+        writer.append(&[line(1)], NOW).unwrap();
+        let pipe = place.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let told = LogFile::new(&pipe, None, Chain::No).append(&[line(1)], NOW).unwrap_err().to_string();
+        assert!(told.contains("pipe"), "{told}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 pub mod chain;
 mod event;
 mod file;
+mod open;
 mod queue;
 mod recent;
 mod sink;
@@ -21,8 +22,9 @@ use std::time::Duration;
 
 pub use self::event::{ConfigEvent, Happened};
 pub use self::queue::Place;
-use self::queue::Queue;
+use self::queue::{Loss, Queue};
 use self::recent::Recent;
+pub use self::writer::key;
 use self::writer::{Message, Writer};
 use crate::outcome::Outcome;
 use crate::plumbing::DecisionsConfig;
@@ -40,15 +42,6 @@ pub struct Log {
     /// None for a log that nobody reads.
     messages: Option<Sender<Message>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// Whether a request may go on without a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Necessity {
-    /// It may; what is lost is counted.
-    Wanted,
-    /// It may not.
-    Required,
 }
 
 impl Log {
@@ -73,16 +66,19 @@ impl Log {
     #[must_use]
     pub fn reserve(&self, bytes: usize) -> Option<Place> {
         self.messages.as_ref()?;
-        self.queue.place(Necessity::Required, bytes)
+        self.queue.reserve(bytes)
     }
 
     /// Has a request's record written. Never waits.
     pub fn decided(&self, captured: Box<Captured>, outcome: Outcome, place: Option<Place>) {
         let Some(messages) = &self.messages else { return };
-        let place = place.or_else(|| self.queue.place(Necessity::Wanted, captured.weight(&outcome.evidence)));
-        match place {
-            Some(place) => drop(messages.send(Message::Decided(captured, Box::new(outcome), place))),
-            None => self.queue.dropped(1),
+        if place.is_none() && captured.is_of_nobody(&outcome.evidence) && !self.queue.takes_nobodys() {
+            return self.queue.dropped(1, Loss::Nobodys);
+        }
+        let place = place.map(Place::ended).or_else(|| self.queue.place(captured.weight(&outcome.evidence)));
+        let Some(place) = place else { return self.queue.dropped(1, Loss::Full) };
+        if messages.send(Message::Decided(captured, Box::new(outcome), place)).is_err() {
+            self.queue.dropped(1, Loss::Fault);
         }
     }
 

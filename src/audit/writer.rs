@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::hmac;
 
 use super::event::ConfigEvent;
-use super::queue::{Place, Queue};
-use super::recent::Recent;
+use super::queue::{Loss, Place, Queue};
+use super::recent::{Recent, Whose};
 use super::sink::Drain;
 use crate::outcome::Outcome;
 use crate::plumbing::{CredentialSource, DecisionsConfig, Subject};
@@ -65,7 +65,7 @@ impl Writer {
             queue,
             recent,
             drain: Drain::of(&config),
-            key: key(&config),
+            key: told_key(&config),
             config,
             mirrored: Vec::new(),
             lines: Vec::new(),
@@ -80,7 +80,7 @@ impl Writer {
         while !self.is_over {
             if catch_unwind(AssertUnwindSafe(|| self.turn())).is_err() {
                 let lost = u64::try_from(self.places.len().max(1)).unwrap_or(u64::MAX);
-                self.queue.dropped(lost);
+                self.queue.dropped(lost, Loss::Fault);
                 self.lines.clear();
                 self.places.clear();
             }
@@ -116,7 +116,11 @@ impl Writer {
                 self.places.push(place);
                 let record = self.record(&captured, &outcome);
                 let line = record.line();
-                self.recent.hold(&record.decision_id, &line, self.config.recent);
+                let whose = match captured.is_of_nobody(&outcome.evidence) {
+                    true => Whose::Nobodys,
+                    false => Whose::Known,
+                };
+                self.recent.hold(whose, (&record.decision_id, &line), self.config.recent);
                 self.lines.push(line);
             }
             Message::Configured(event) => {
@@ -127,7 +131,7 @@ impl Writer {
             Message::Reopen => {
                 self.write();
                 self.drain.reopen();
-                self.key = key(&self.config);
+                self.key = told_key(&self.config);
             }
             Message::Flush(done) => self.waiting.push(done),
             Message::End => self.is_over = true,
@@ -141,7 +145,7 @@ impl Writer {
             self.drain.sync();
             self.drain = Drain::of(&config);
         }
-        self.key = key(&config);
+        self.key = told_key(&config);
         self.config = config;
     }
 
@@ -185,6 +189,7 @@ impl Writer {
             return;
         }
         loop {
+            self.queue.writes();
             match self.drain.append(&self.lines, now()) {
                 Ok(()) => {
                     if self.queue.is_failing() {
@@ -218,22 +223,26 @@ impl Writer {
 }
 
 /// The key that subjects are hashed with. Without one they aren't written at all.
-fn key(config: &DecisionsConfig) -> Option<hmac::Key> {
-    let Subject::Hash(source) = &config.subject else { return None };
+fn told_key(config: &DecisionsConfig) -> Option<hmac::Key> {
+    key(config).unwrap_or_else(|why| {
+        tracing::error!(%why, "the key of [decisions] can't be used: no decision says whose it is");
+        None
+    })
+}
+
+/// Reads the key that subjects are hashed with, if they are; else says why it can't be used.
+pub fn key(config: &DecisionsConfig) -> Result<Option<hmac::Key>, String> {
+    let Subject::Hash(source) = &config.subject else { return Ok(None) };
     let secret = match source {
         CredentialSource::File(path) => read(path),
-        CredentialSource::Env(name) => std::env::var(name).map_err(|why| why.to_string()),
-    };
-    let secret = secret.and_then(|own| match own.trim_end_matches(['\r', '\n']) {
-        own if own.len() < KEY_MIN_BYTES => Err(format!("it is shorter than {KEY_MIN_BYTES} bytes")),
-        own => Ok(own.to_owned()),
-    });
-    match secret {
-        Ok(secret) => Some(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())),
-        Err(why) => {
-            tracing::error!(%why, "the key of [decisions] can't be used: no decision says whose it is");
-            None
+        // The value isn't in the error: not even one that isn't text.
+        CredentialSource::Env(name) => {
+            std::env::var(name).map_err(|_| format!("environment variable `{name}` isn't set, or isn't text"))
         }
+    }?;
+    match secret.trim_end_matches(['\r', '\n']) {
+        own if own.len() < KEY_MIN_BYTES => Err(format!("it is shorter than {KEY_MIN_BYTES} bytes")),
+        own => Ok(Some(hmac::Key::new(hmac::HMAC_SHA256, own.as_bytes()))),
     }
 }
 

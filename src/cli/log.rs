@@ -96,6 +96,10 @@ fn file(path: &Path, verifier: &mut Verifier) -> io::Result<usize> {
         let most = u64::try_from(LINE_MAX_BYTES).unwrap_or(u64::MAX);
         let read = Read::by_ref(&mut log).take(most).read_until(b'\n', &mut line)?;
         if read == 0 {
+            if number == 1 {
+                findings += 1;
+                print(&format!("{}: it is empty: a log that was begun has a line", path.display()));
+            }
             break;
         }
         let found = match line.strip_suffix(b"\n") {

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::provision;
+use crate::audit;
 use crate::config::diagnostic::code;
 use crate::config::{Diagnostic, Diagnostics, FileKind, Sources, gateway};
 use crate::plumbing::{Credential, CredentialSource, GatewayConfig, SECRET_MAX_BYTES, examine};
@@ -50,7 +51,11 @@ pub fn unreadable(sources: &Sources) -> String {
     let is_unreadable =
         |credential: &Credential| !read(credential.source()).is_ok_and(|text| examine(&text).is_ok());
     let found = credentials(&config).filter(|(_, credential)| is_unreadable(credential));
-    found.map(|(upstream, _)| format!(" -{upstream}")).collect()
+    let mut found: String = found.map(|(upstream, _)| format!(" -{upstream}")).collect();
+    if audit::key(&config.decisions).is_err() {
+        found += " -[decisions]";
+    }
+    found
 }
 
 fn credentials(config: &GatewayConfig) -> impl Iterator<Item = (&str, &Credential)> {

@@ -27,7 +27,9 @@ impl DecisionMetrics {
             let _ = own.events.get(&[sink, "written"]);
             let _ = own.failures.get(&[sink]);
         }
-        let _ = own.dropped.get(&[]);
+        for reason in ["full", "unidentified", "fault"] {
+            let _ = own.dropped.get(&[reason]);
+        }
         Ok(own)
     }
 }
@@ -38,9 +40,9 @@ impl Metrics {
         add(&self.decision_log.events, &[sink, "written"], lines);
     }
 
-    /// Decisions were lost: there was no room for them.
-    pub fn decisions_dropped(&self, decisions: u64) {
-        add(&self.decision_log.dropped, &[], decisions);
+    /// Decisions were lost, and why.
+    pub fn decisions_dropped(&self, reason: &'static str, decisions: u64) {
+        add(&self.decision_log.dropped, &[reason], decisions);
     }
 
     /// An attempt to write failed.
@@ -65,8 +67,11 @@ const EVENTS: Spec = spec(
     "Lines of the decision log, by where they went and what became of them.",
     &["sink", "result"],
 );
-const DROPPED: Spec =
-    spec("gatewarden_audit_dropped_total", "Decisions that aren't in the log: there was no room.", &[]);
+const DROPPED: Spec = spec(
+    "gatewarden_audit_dropped_total",
+    "Decisions that aren't in the log: there was no room, too many who prove nothing were refused at once, or a fault.",
+    &["reason"],
+);
 const WAITING: Spec = spec("gatewarden_audit_queue_length", "Decisions that wait to be written down.", &[]);
 const FAILURES: Spec = spec(
     "gatewarden_audit_write_errors_total",
