@@ -67,6 +67,14 @@ fn human(said: &Value, now: u64) -> String {
         lines.push(format!("          {}", member(refused, "first").as_str().unwrap_or_default()));
     }
     lines.extend(candidate(member(said, "candidate")));
+    let promoting: Vec<&str> =
+        member(said, "promoting").as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !promoting.is_empty() {
+        lines.push(format!(
+            "promoting {}: broken off, edits of these don't count until `gatewarden promote` ends it",
+            promoting.join(", ")
+        ));
+    }
     lines.extend(waiting(said));
     lines.join("\n")
 }

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::sources;
 
@@ -15,6 +16,8 @@ use super::sources;
 const LIST: &str = ".promoting";
 /// The list before it counts.
 const DRAFT: &str = ".promoting.draft";
+/// How long a promotion takes at most.
+const UNDER_WAY: Duration = Duration::from_secs(5);
 /// Longest list.
 const LIST_MAX_BYTES: u64 = 1 << 20;
 
@@ -57,6 +60,13 @@ pub struct Ended {
     pub files: Vec<String>,
     /// Where those stand that somebody had edited meanwhile.
     pub kept: Vec<String>,
+}
+
+/// The files of a promotion that somebody should end; one that began just now will end by itself.
+pub(super) fn broken_off(rules: &Path) -> Vec<String> {
+    let age = |about: fs::Metadata| about.modified().map(|since| since.elapsed().unwrap_or(UNDER_WAY));
+    let is_old = fs::metadata(rules.join(LIST)).and_then(age).is_ok_and(|age| age >= UNDER_WAY);
+    if is_old { under_way(rules).unwrap_or_default() } else { Vec::new() }
 }
 
 /// Puts files with these names and texts into the directory.
@@ -255,6 +265,7 @@ mod tests {
         let ended = finish(rules).unwrap();
         assert_eq!((ended.files, ended.kept), (vec!["a.toml".to_owned()], vec!["a.toml.edited".to_owned()]));
         assert_eq!(texts(rules), ["A"]);
+        assert_eq!(broken_off(rules), [""; 0]);
         assert_eq!(fs::read_to_string(rules.join("a.toml.edited")).unwrap(), "edited");
     }
 

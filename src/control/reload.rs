@@ -8,6 +8,7 @@ mod effect;
 mod machine;
 mod set;
 mod teller;
+mod unended;
 mod watch;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use self::machine::{Machine, Step};
 pub use self::set::Needs;
 pub(super) use self::teller::InTurn;
 use self::teller::{Change, Teller};
+use self::unended::Unended;
 pub use self::watch::Hints;
 use self::watch::Watches;
 use super::candidate::Candidates;
@@ -92,6 +94,7 @@ pub struct Reloader {
     candidates: Option<Arc<Candidates>>,
     requests: mpsc::Receiver<Request>,
     teller: Teller,
+    unended: Unended,
 }
 
 /// A gateway's configuration, live, and what keeps it so.
@@ -146,6 +149,8 @@ pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loa
     let machine = Machine::new(sources.hash.clone(), Instant::now());
     let started = snapshot.gateway.clone();
     let live = Arc::new(Live::new(snapshot));
+    let mut unended = Unended::default();
+    unended.found(sources::broken_off(&gateway), &board, Instant::now());
     let teller = Teller { live: live.clone(), board: board.clone(), log: None, turn: InTurn::default() };
     let reloader = Reloader {
         gateway,
@@ -158,6 +163,7 @@ pub fn load(gateway: PathBuf, needs: Needs, metrics: Arc<Metrics>) -> Result<Loa
         candidates: None,
         requests,
         teller,
+        unended,
     };
     let warnings = compiled.remarks.iter().filter(|remark| remark.severity == Severity::Warning).count();
     Ok(Loaded { live, reloader, handle: Handle { requests: sender }, board, warnings })
@@ -249,6 +255,10 @@ impl Reloader {
 
     async fn look(&mut self, trigger: Trigger, wanted: Wanted) -> Reloaded {
         let reloaded = self.judge(trigger, wanted).await;
+        let gateway = self.gateway.clone();
+        if let Ok(files) = blocking(move || sources::broken_off(&gateway)).await {
+            self.unended.found(files, &self.board, Instant::now());
+        }
         self.metrics.certificates_end(&certificates::ends(&self.live.load().gateway));
         if let Some(candidates) = &self.candidates {
             candidates.hint();

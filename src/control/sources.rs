@@ -110,6 +110,12 @@ pub fn peek(gateway: &Path) -> Option<GatewayConfig> {
     Some(gateway::read(0, &file, &mut Diagnostics::default()))
 }
 
+/// The rule files of a promotion that was broken off: what stands under their names isn't what counts.
+#[must_use]
+pub fn broken_off(gateway: &Path) -> Vec<String> {
+    peek(gateway).map_or_else(Vec::new, |config| promotion::broken_off(&resolved(&config.rules)))
+}
+
 /// Reads a directory that needn't be there, and needn't hold anything.
 pub fn read_optional(directory: &Path) -> Result<Sources, Diagnostics> {
     let is_rules = |entry: fs::DirEntry| entry.file_name().to_str().is_some_and(is_rule_file);

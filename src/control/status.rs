@@ -29,6 +29,8 @@ pub struct Status {
     pub rejected: Option<Refusal>,
     /// What the live files expect and isn't so: they went live because they only narrow, and can't be started with.
     pub unexpected: Vec<String>,
+    /// Files of a promotion that was broken off: what stands under their names isn't what counts.
+    pub promoting: Vec<String>,
     /// Keys of `gateway.toml` whose change waits for a restart.
     pub pending_restart: Vec<&'static str>,
 }
@@ -94,6 +96,7 @@ impl Status {
             loaded_at,
             rejected: None,
             unexpected: Vec::new(),
+            promoting: Vec::new(),
             pending_restart,
         }
     }
@@ -133,6 +136,7 @@ impl Status {
             "does": self.does,
             "last_error": refusal,
             "unexpected": self.unexpected,
+            "promoting": self.promoting,
             "pending_restart": self.pending_restart,
         })
     }

@@ -65,20 +65,25 @@ impl Record {
             erased.push("/sub".to_owned());
             self.sub = if matches!(config.subject, Subject::Hash(_)) { hash(&subject) } else { None };
         }
-        let says_hidden = || match self.route.as_deref().map(Template::parse) {
-            Some(Ok(template)) => {
-                template.parameters().iter().any(|(name, _)| hides(&format!("path.{name}")))
-            }
-            // Where no route is known, any part of the path may be what is hidden.
-            _ => config.mask.iter().any(Mask::is_of_path),
-        };
-        let is_hidden = |path: &String| config.path == Written::No || is_long(path) || says_hidden();
+        let is_hidden = |path: &String| is_long(path) || hides_path(config, self.route.as_deref());
         if self.path.as_ref().is_some_and(is_hidden) {
             self.path = None;
             erased.push("/path".to_owned());
         }
         self.erased.append(&mut erased);
     }
+}
+
+/// Whether the path of a request isn't to be written down, by the route that it has, if it has one.
+#[must_use]
+pub fn hides_path(config: &DecisionsConfig, route: Option<&str>) -> bool {
+    let hides = |fact: &str| config.mask.iter().any(|mask| mask.hides(fact));
+    let says_hidden = || match route.map(Template::parse) {
+        Some(Ok(template)) => template.parameters().iter().any(|(name, _)| hides(&format!("path.{name}"))),
+        // Where no route is known, any part of the path may be what is hidden.
+        _ => config.mask.iter().any(Mask::is_of_path),
+    };
+    config.path == Written::No || says_hidden()
 }
 
 /// Facts of an app's look-ups that are what `[mask]` hides in its answers: a log isn't the place to show them.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::captured::{Asked, Captured, obligations};
-pub use self::erase::mirrored;
+pub use self::erase::{hides_path, mirrored};
 pub use self::lines::{LINE_MAX_BYTES, Lines, Unread, Why, lines, parse};
 pub use self::posed::Unreplayable;
 

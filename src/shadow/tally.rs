@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::asked::Asked;
 use crate::analysis::trial::{Side, Verdict};
 use crate::authorize::Effect;
-use crate::plumbing::Written;
+use crate::record::hides_path;
 use crate::request::Timestamp;
 use crate::snapshot::Snapshot;
 
@@ -167,9 +167,11 @@ fn example(asked: &Asked, live: &Side, candidate: &Side) -> Value {
     };
     let posed = &asked.posed;
     // As in the decision log.
-    let is_written = asked.live.gateway.decisions.path == Written::Yes;
+    let (decisions, other) = (&asked.live.gateway.decisions, candidate.evidence.route.as_deref());
+    let is_hidden = hides_path(decisions, live.evidence.route.as_deref())
+        || other.is_some_and(|route| hides_path(decisions, Some(route)));
     let path = posed.target.split_once('?').map_or(&*posed.target, |(path, _)| path);
-    let path = is_written.then_some(path);
+    let path = (!is_hidden).then_some(path);
     json!({
         "request_id": asked.id.to_str().unwrap_or_default(),
         "host": posed.host.as_str(),

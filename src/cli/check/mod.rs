@@ -14,7 +14,7 @@ use super::Exit;
 use super::hypothesis::now;
 use super::load::{self, Files, print, tell};
 use crate::analysis::lint::Weight;
-use crate::config::diagnostic::{LineIndex, Severity};
+use crate::config::diagnostic::{LineIndex, Severity, code};
 use crate::config::{Carried, Diagnostic, Diagnostics, Sources, Span, compile, lint};
 use crate::control::{provision, sources};
 use crate::policy::Access;
@@ -122,6 +122,14 @@ fn check(args: &Args) -> Checked {
         } else {
             told.push(remark);
         }
+    }
+    let promoting = sources::broken_off(&args.files.config);
+    if !promoting.is_empty() {
+        let message = format!(
+            "a promotion was broken off: edits of {} don't count until `gatewarden promote` ends it",
+            promoting.join(", ")
+        );
+        told.push(Diagnostic::warning(code::UNREADABLE, message));
     }
     told.sort();
     let denied = told.iter().any(|own| is_denied(args.deny, own.severity));

@@ -179,6 +179,16 @@ fn no_example_holds_what_a_caller_sent_beside_the_path() {
 }
 
 #[test]
+fn a_path_that_holds_what_is_masked_is_in_no_example() {
+    let trial = Trial::start("[decisions]\nfile = \"decisions.ndjson\"\nmask = [\"path.id\"]\n", |_| {});
+    trial.try_out("desk.toml", &turned());
+    assert_eq!(trial.asks(&["agent"], "GET /desk/customers/s3same"), 200);
+    trial.cell("allow", "deny", 1);
+    let example = trial.candidate()["decisions"]["kinds"][0]["example"].clone();
+    assert!(example["path"].is_null() && !example.to_string().contains("s3same"), "{example}");
+}
+
+#[test]
 fn a_path_that_is_not_written_down_is_in_no_example_either() {
     let trial = Trial::start("[decisions]\nfile = \"decisions.ndjson\"\npath = false\n", |_| {});
     trial.try_out("desk.toml", &turned());

@@ -45,6 +45,26 @@ fn it_becomes_what_is_live_under_traffic() {
 }
 
 #[test]
+fn one_that_was_broken_off_is_told_until_it_is_ended() {
+    let trial = Trial::start("", |files| {
+        files.write("rules/.desk.toml.promoted", &turned());
+        files.write("rules/.promoting", "desk.toml\n");
+        let list = fs::File::options().write(true).open(files.path("rules/.promoting")).unwrap();
+        list.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(60)).unwrap();
+    });
+    assert_eq!((trial.asks(&["agent"], VIEW), trial.rule()), (403, RULES.to_owned()));
+    assert_eq!(trial.look()["rules"]["promoting"], json!(["desk.toml"]));
+    assert!(trial.process.log().contains("a promotion was broken off"), "{}", trial.process.log());
+    for verb in ["status", "check"] {
+        let (_, told) = trial.verb(&[verb]);
+        assert!(told.contains("`gatewarden promote` ends it"), "{verb}: {told}");
+    }
+    let (code, told) = trial.verb(&["promote"]);
+    assert!(code == 0 && told.contains("broken off, and is ended now"), "{told}");
+    assert_eq!((trial.rule(), &trial.look()["rules"]["promoting"]), (turned(), &json!([])));
+}
+
+#[test]
 fn one_file_alone_can_be_promoted() {
     let trial = Trial::start("", |_| {});
     trial.try_out("desk.toml", &turned());
