@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::Value;
 
 use super::Exit;
@@ -32,15 +32,14 @@ enum Format {
 /// Asks for it.
 pub fn run(args: &Args) -> Exit {
     let path = if args.narrow_only { "/reload?narrow-only" } else { "/reload" };
-    let (status, body) = match admin(&args.config, &Method::POST, path, bytes::Bytes::new()) {
+    let (_, said) = match admin(&args.config, &Method::POST, path, bytes::Bytes::new()) {
         Ok(answer) => answer,
         Err(exit) => return exit,
     };
-    let Ok(said) = serde_json::from_slice::<Value>(&body) else {
-        tell(&format!("error: the gateway answered {status}: {}", String::from_utf8_lossy(&body).trim_end()));
-        return Exit::Environment;
+    let exit = match outcome(&said) {
+        Ok(outcome) => outcome,
+        Err(exit) => return exit,
     };
-    let exit = if status == StatusCode::OK { Exit::Yes } else { Exit::Invalid };
     if args.format == Format::Json {
         print(&format!("{said:#}"));
         return exit;
@@ -59,6 +58,7 @@ pub fn run(args: &Args) -> Exit {
             print(&format!("unchanged: revision {revision} ({hash}) is what stands on disk"));
             waiting.iter().for_each(|line| print(&format!("  {line}")));
         }
+        // Only `applied` is left: `outcome` knows no other word.
         _ => {
             print(&format!("applied: revision {revision} ({hash}) is live"));
             if let Some(verdict) = member(rules, "does").as_str() {
@@ -68,4 +68,16 @@ pub fn run(args: &Args) -> Exit {
         }
     }
     exit
+}
+
+/// How a verb ends that had the gateway read its files. A word that this program doesn't know is no success.
+pub(super) fn outcome(said: &Value) -> Result<Exit, Exit> {
+    match member(said, "result").as_str() {
+        Some("applied" | "unchanged") => Ok(Exit::Yes),
+        Some("rejected") => Ok(Exit::Invalid),
+        _ => {
+            tell("error: the gateway doesn't say what came of it: is it of another version?");
+            Err(Exit::Environment)
+        }
+    }
 }

@@ -13,7 +13,8 @@ use crate::hindsight::replay::{Kind, Replay};
 pub struct Args {
     #[command(flatten)]
     files: Files,
-    /// The rules: a gateway.toml, a directory, `live`, or a git revision; the files that `--config` names unless said
+    /// The rules: `live`, `candidate`, a git revision (`git:main`), a gateway.toml, or a directory; the files that
+    /// `--config` names unless said
     #[arg(long, value_name = "RULES")]
     rules: Option<String>,
     /// Exit 1 if any decision widens, narrows, or changes at all; what can't be known counts as each

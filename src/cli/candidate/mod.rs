@@ -18,9 +18,11 @@ use serde_json::{Value, json};
 
 pub use self::promote::{PromoteArgs, promote};
 use super::Exit;
+use super::hypothesis::unknown;
 use super::load::{print, tell};
-use super::rulesets::{RuleSet, admin};
-use crate::analysis::diff::{Effect, diff};
+use super::reload::outcome;
+use super::rulesets::{RuleSet, admin, live_if_any};
+use crate::analysis::diff::diff;
 use crate::control::sources;
 
 /// Rules that are tried out beside the live ones: what they are, and what they would change.
@@ -42,12 +44,13 @@ enum Format {
 
 /// Let the candidate rules answer some tenants' requests, or nobody's.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("whose").required(true).multiple(true).args(["tenants", "off", "configured"]))]
 pub struct CanaryArgs {
     /// The gateway's file; it says where the running gateway hears operators
     #[arg(long, value_name = "FILE", default_value = "gateway.toml", env = "GATEWARDEN_CONFIG")]
     config: PathBuf,
     /// A tenant for whom the candidate's answers count, by its name; repeatable
-    #[arg(long = "tenant", value_name = "TENANT", required_unless_present_any = ["off", "configured"])]
+    #[arg(long = "tenant", value_name = "TENANT")]
     tenants: Vec<String>,
     /// The candidate answers nobody
     #[arg(long, conflicts_with_all = ["tenants", "configured"])]
@@ -89,20 +92,18 @@ fn differences(config: &Path) -> Option<String> {
     let old = RuleSet::read("live", config).ok()?;
     let new = RuleSet::read("candidate", config).ok()?;
     let found = diff(&old.snapshot, &new.snapshot);
-    let count = |effect: Effect| {
-        let access = found.access.iter().filter(|own| own.effect == effect).count();
-        access + found.settings.iter().filter(|own| own.effect == effect).count()
-    };
-    let (wide, narrow, other) = (count(Effect::Widens), count(Effect::Narrows), count(Effect::Neither));
-    let how = match (wide, narrow, other) {
-        (0, 0, 0) => return Some("it means the same as what is live".to_owned()),
-        (wide, narrow, other) => format!("differences: {wide} widen, {narrow} narrow, {other} do neither"),
-    };
-    Some(format!("{how}: `gatewarden diff live candidate`"))
+    if found.is_empty() {
+        return Some("it means the same as what is live".to_owned());
+    }
+    // In the words of `diff` and `promote`, so that the numbers are the same everywhere.
+    Some(format!("{}\n  `gatewarden diff live candidate` shows each", found.verdict()))
 }
 
-/// Says for whom the candidate answers.
+/// Says for whom the candidate answers; a tenant that there isn't is a mistake, and nothing is said then.
 pub fn canary(args: &CanaryArgs) -> Exit {
+    if let Some(exit) = unknown_tenant(args) {
+        return exit;
+    }
     let tenants = if args.configured { Value::Null } else { json!(args.tenants) };
     match ask(&args.config, &Method::PUT, "/candidate/tenants", json!({ "tenants": tenants })) {
         Ok(status) => {
@@ -112,6 +113,19 @@ pub fn canary(args: &CanaryArgs) -> Exit {
         }
         Err(exit) => exit,
     }
+}
+
+/// Tells of a name that no tenant of the live rules has. Where they can't be read, the gateway tells afterwards.
+fn unknown_tenant(args: &CanaryArgs) -> Option<Exit> {
+    let live = if args.tenants.is_empty() { None } else { live_if_any(&args.config) }?;
+    let directory = &live.snapshot.directory;
+    let missing = args.tenants.iter().find(|name| directory.named(name).is_none())?;
+    let names = directory.tenants().iter().map(|own| &*own.name);
+    tell(&format!(
+        "error: {}",
+        unknown(&format!("there is no tenant `{missing}`; nothing was changed"), missing, names)
+    ));
+    Some(Exit::Usage)
 }
 
 /// Discards; there being nothing is a negative answer.
@@ -186,15 +200,7 @@ fn exit(status: &Value) -> Exit {
 /// Asks the running gateway and reads its answer; what stands in the way is printed.
 fn ask(config: &Path, method: &Method, path: &str, body: Value) -> Result<Value, Exit> {
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    let (status, bytes) = admin(config, method, path, body)?;
-    match serde_json::from_slice(&bytes) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        _ => {
-            let said = String::from_utf8_lossy(&bytes);
-            tell(&format!("error: the running gateway answered {status}: {}", said.trim_end()));
-            Err(Exit::Environment)
-        }
-    }
+    admin(config, method, path, body).map(|(_, said)| said)
 }
 
 /// Has the running gateway read the files, and prints what came of it.
@@ -203,18 +209,21 @@ fn reload(config: &Path) -> Exit {
         Ok(said) => said,
         Err(exit) => return exit,
     };
+    let outcome = match outcome(&said) {
+        Ok(outcome) => outcome,
+        Err(exit) => return exit,
+    };
     let rules = &said["rules"];
     let (revision, hash) = (&rules["revision"], rules["hash"].as_str().unwrap_or_default());
     match said["result"].as_str() {
         Some("rejected") => {
             tell(rules["last_error"]["rendered"].as_str().unwrap_or_default().trim_end());
             tell(&format!("nothing was applied; revision {revision} stays live"));
-            Exit::Invalid
         }
         word => {
             let hash = hash.get(..8).unwrap_or(hash);
             print(&format!("{}: revision {revision} ({hash}) is live", word.unwrap_or("unchanged")));
-            Exit::Yes
         }
     }
+    outcome
 }

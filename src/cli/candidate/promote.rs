@@ -11,7 +11,7 @@ use super::super::Exit;
 use super::super::diff::FailOn;
 use super::super::hypothesis::now;
 use super::super::load::{print, read, report, tell};
-use super::super::rulesets::admin;
+use super::super::rulesets::{Unasked, document};
 use super::{ask, reload};
 use crate::analysis::diff::diff;
 use crate::config::{Carried, SourceFile, Sources, compile};
@@ -71,9 +71,11 @@ fn promoted(args: &PromoteArgs) -> Result<Exit, Exit> {
             ),
         })
     };
+    // Before anything is moved: who isn't known must not be taken for a gateway that is off.
+    let tried = tried(args)?;
     let ended = promotion::finish(&rules).map_err(stopped)?;
     tell_ended(&rules, &ended);
-    let Found { files, directory } = found(args, gateway.candidate.rules)?;
+    let Found { files, directory } = found(args, gateway.candidate.rules, &tried)?;
     let (files, rest) = chosen(files, &args.files)?;
     if files.is_empty() && !ended.files.is_empty() {
         return Ok(reload(&args.config));
@@ -113,17 +115,23 @@ fn tell_ended(rules: &Path, ended: &Ended) {
     }
 }
 
-/// What stands in the directory; or what the running gateway was sent, where that is said.
-fn found(args: &PromoteArgs, directory: PathBuf) -> Result<Found, Exit> {
-    let asked = admin(&args.config, &Method::GET, "/candidate", "");
-    let tried = match &asked {
-        Ok((_, bytes)) => serde_json::from_slice::<Value>(bytes).unwrap_or_default(),
-        Err(exit) if args.sent.is_some() => return Err(*exit),
-        Err(_) => {
-            tell("what stands in the directory is promoted");
-            Value::Null
+/// What the running gateway tries out; nothing where none runs.
+fn tried(args: &PromoteArgs) -> Result<Value, Exit> {
+    match document(&args.config, &Method::GET, "/candidate", "") {
+        Ok((_, said)) => Ok(said),
+        Err(Unasked::Nobody(why)) if args.sent.is_none() => {
+            tell(&format!("{why}: what stands in the directory is promoted"));
+            Ok(Value::Null)
         }
-    };
+        Err(why) => {
+            tell(&format!("error: {why}; nothing was promoted"));
+            Err(Exit::Environment)
+        }
+    }
+}
+
+/// What stands in the directory; or what the running gateway was sent, where that is said.
+fn found(args: &PromoteArgs, directory: PathBuf, tried: &Value) -> Result<Found, Exit> {
     let own = match sources::steady(|| sources::read_optional(&directory), std::thread::sleep) {
         Ok(own) => own.files,
         Err(why) => {

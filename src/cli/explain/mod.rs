@@ -23,7 +23,8 @@ pub struct Args {
     files: Files,
     #[command(flatten)]
     stated: Stated,
-    /// Other rules to put the same request to: a gateway.toml, a directory, `live`, or a git revision
+    /// Other rules to put the same request to: `live`, `candidate`, a git revision (`git:main`), a gateway.toml, or a
+    /// directory
     #[arg(long, value_name = "RULES")]
     against: Option<String>,
     /// How to print

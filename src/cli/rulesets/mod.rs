@@ -7,7 +7,7 @@ mod git;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(super) use self::admin::{admin, ask};
+pub(super) use self::admin::{Unasked, admin, ask, document};
 use super::Exit;
 use super::hypothesis::now;
 use super::load::{report, tell};
@@ -35,7 +35,7 @@ pub(super) struct RuleSet {
 
 impl RuleSet {
     /// Reads and compiles what `spec` names: `gateway.toml`, a directory that holds one, a directory of rule files beside
-    /// `config`, `live`, `candidate`, or a git revision. What stands in the way is printed.
+    /// `config` (that of candidates on top of the rules), `live`, `candidate`, or a git revision. What stands in the way is printed.
     pub(super) fn read(spec: &str, config: &Path) -> Result<Self, Exit> {
         let (name, sources) = match read_sources(spec, config) {
             Ok(found) => found,
@@ -84,6 +84,11 @@ fn read_sources(spec: &str, config: &Path) -> Result<(String, Sources), Diagnost
     let steady = |gateway: &Path, rules: Option<&Path>| {
         sources::steady(|| sources::read_beside(gateway, rules), std::thread::sleep)
     };
+    if let Some(rules) = rules_under(&path, config) {
+        let own = sources::steady(|| sources::read_optional(&path), std::thread::sleep)?;
+        let sources = sources::overlaid(&steady(config, None)?, &own.files);
+        return Ok((format!("{spec} on top of {}", rules.display()), sources));
+    }
     let sources = if path.join("gateway.toml").is_file() {
         steady(&path.join("gateway.toml"), None)
     } else if path.is_dir() {
@@ -94,6 +99,15 @@ fn read_sources(spec: &str, config: &Path) -> Result<(String, Sources), Diagnost
         return git(spec, config);
     };
     Ok((spec.to_owned(), sources?))
+}
+
+/// The rules that a directory stands on top of, if it is the one that `config` names for candidates: its files alone
+/// are no set.
+fn rules_under(directory: &Path, config: &Path) -> Option<PathBuf> {
+    let asked = directory.canonicalize().ok().filter(|own| own.is_dir())?;
+    let gateway = sources::peek(config)?;
+    let candidate = gateway.candidate.rules.canonicalize().ok()?;
+    (asked == candidate && gateway.rules.canonicalize().ok()? != candidate).then_some(gateway.rules)
 }
 
 fn git(revision: &str, config: &Path) -> Result<(String, Sources), Diagnostics> {
@@ -109,15 +123,10 @@ fn git(revision: &str, config: &Path) -> Result<(String, Sources), Diagnostics> 
 
 /// What the gateway judges by that `config` names, as it was read when it went live.
 fn live(config: &Path) -> Result<(String, Sources), Diagnostics> {
-    let (status, body) =
-        admin::ask(config, &http::Method::GET, "/rules/sources", bytes::Bytes::new()).map_err(unreadable)?;
-    if !status.is_success() {
-        let said = String::from_utf8_lossy(&body);
-        return Err(unreadable(format!("the running gateway answered {status}: {}", said.trim_end())));
-    }
+    let (_, said) = document(config, &http::Method::GET, "/rules/sources", bytes::Bytes::new())
+        .map_err(|why| unreadable(why.to_string()))?;
     let odd =
         || unreadable("the running gateway's answer can't be read: is it of another version?".to_owned());
-    let said: serde_json::Value = serde_json::from_slice(&body).map_err(|_| odd())?;
     let files = member(&said, "files").as_array().ok_or_else(odd)?.iter().map(|file| {
         Some(SourceFile {
             kind: match member(file, "kind").as_str()? {
@@ -141,10 +150,8 @@ fn live(config: &Path) -> Result<(String, Sources), Diagnostics> {
 /// What the gateway tries out: its own files on top of what is live.
 fn candidate(config: &Path) -> Result<(String, Sources), Diagnostics> {
     let (name, base) = live(config)?;
-    let path = "/candidate/sources";
-    let (status, body) =
-        admin::ask(config, &http::Method::GET, path, bytes::Bytes::new()).map_err(unreadable)?;
-    let said: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let (status, said) = document(config, &http::Method::GET, "/candidate/sources", bytes::Bytes::new())
+        .map_err(|why| unreadable(why.to_string()))?;
     let file = |file: &serde_json::Value| {
         let path = member(file, "path").as_str()?;
         let kind = sources::kind_of(sources::file_name(path));

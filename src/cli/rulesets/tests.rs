@@ -58,6 +58,36 @@ fn a_directory_of_rules_stands_beside_the_gateway() {
 }
 
 #[test]
+fn the_directory_of_candidates_stands_on_top_of_the_rules() {
+    let (_place, below) = repository();
+    let (config, next) = (below.join("gateway.toml"), below.join("rules-next"));
+    fs::create_dir(&next).unwrap();
+    fs::write(next.join("desk.toml"), RULES).unwrap();
+    let tried = RuleSet::read(next.to_str().unwrap(), &config).unwrap();
+    assert!(tried.sources.files.iter().any(|own| own.path.ends_with("rules/tenants.toml")));
+    assert!(tried.name.contains("rules-next on top of "), "{}", tried.name);
+    // It is what it would be once it is promoted.
+    fs::write(below.join("rules/desk.toml"), RULES).unwrap();
+    assert_eq!(tried.sources.hash, RuleSet::configured(&config).unwrap().sources.hash);
+}
+
+#[test]
+fn only_what_says_that_it_is_a_gateways_counts() {
+    use http::StatusCode;
+
+    let read = |status, text: &str| super::admin::gateways("[::1]:9", status, text.as_bytes());
+    assert!(read(StatusCode::OK, r#"{"schema":"gatewarden.rules/1"}"#).is_ok());
+    assert!(read(StatusCode::UNPROCESSABLE_ENTITY, r#"{"rules":{"schema":"gatewarden.rules/1"}}"#).is_ok());
+    for odd in ["{}", r#"{"schema":"other/1"}"#, "<p>", "", "null", "7"] {
+        let why = read(StatusCode::OK, odd).unwrap_err();
+        assert!(why.contains("what answers at [::1]:9 is no gateway"), "{odd}: {why}");
+    }
+    assert!(
+        read(StatusCode::FORBIDDEN, "not from here\n").unwrap_err().ends_with("403 Forbidden: not from here")
+    );
+}
+
+#[test]
 fn what_names_nothing_is_refused_and_no_word_of_it_is_an_option() {
     let (_place, below) = repository();
     let config = below.join("gateway.toml");

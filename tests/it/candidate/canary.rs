@@ -33,7 +33,8 @@ fn its_answers_count_for_the_tenants_that_try_it_and_for_nobody_else() {
     assert_eq!(trial.verb(&["canary", "--off"]).0, 0);
     assert_eq!(both("1"), [200, 403]);
     let (code, told) = trial.verb(&["canary", "--tenant", "amce"]);
-    assert!(code == 1 && told.contains("there is no tenant `amce`"), "{told}");
+    assert!(code == 2 && told.contains("there is no tenant `amce`") && told.contains("acme"), "{told}");
+    assert_eq!(trial.candidate()["tenants"], json!([]), "nothing was named");
     assert_eq!(trial.verb(&["canary"]).0, 2);
 }
 

@@ -185,10 +185,25 @@ fn what_it_changes_is_shown_and_may_stand_against_it() {
     let (code, told) = trial.verb(&["diff", "live", "candidate"]);
     assert!(code == 0 && told.contains("candidate on top of live (revision 1)"), "{told}");
     let (code, told) = trial.verb(&["candidate"]);
-    assert!(code == 0 && told.contains("differences: 1 widen, 1 narrow"), "{told}");
+    assert!(code == 0 && told.contains("1 gained, 1 lost"), "{told}");
     // Nobody may do more by this one.
     trial.try_out("desk.toml", &RULES.replace("[role.agent]\nview = [\"customers\"]\n", ""));
     let (code, told) = trial.verb(&["promote", "--fail-on", "widen"]);
     assert!(code == 0 && told.contains("loses"), "{told}");
     assert_eq!(trial.verb(&["diff", "live", "candidate"]).0, 4, "there is none any more");
+}
+
+#[test]
+fn a_stranger_at_the_gateways_port_is_not_taken_for_it() {
+    let trial = Trial::start("", |_| {});
+    trial.try_out("desk.toml", &turned());
+    let text = fs::read_to_string(trial.files().path("gateway.toml")).unwrap();
+    let stranger = format!("admin.address = \"{}\"", trial._upstream.address);
+    trial.files().write("verbs.toml", &text.replace("admin.address = \"127.0.0.1:0\"", &stranger));
+    for verb in [&["promote"][..], &["reload"], &["status"], &["candidate"], &["canary", "--tenant", "acme"]]
+    {
+        let (code, told) = trial.verb(verb);
+        assert!(code == 4 && told.contains("is no gateway"), "{verb:?} {code}: {told}");
+    }
+    assert_eq!(trial.rule(), RULES, "nothing was moved");
 }
