@@ -34,9 +34,14 @@ pub struct ShowArgs {
     /// Only this tenant's
     #[arg(long)]
     tenant: Option<String>,
-    /// Only what was decided then or later, such as 2027-01-15T08:00:00Z
-    #[arg(long)]
+    /// Only what was decided from then on: 2026-11-01, or 2026-11-01T08:00:00Z
+    #[arg(long, value_name = "MOMENT", value_parser = since)]
     since: Option<jiff::Timestamp>,
+}
+
+/// A moment as `suggest` takes it, too.
+fn since(text: &str) -> Result<jiff::Timestamp, String> {
+    super::suggest::moment(text)?.parse().map_err(|why: jiff::Error| why.to_string())
 }
 
 /// Exit 0 for a log that is whole, 1 for one that isn't.

@@ -42,7 +42,7 @@ struct Printed<'p> {
 }
 
 /// A moment as records write them; a day begins at midnight, UTC.
-fn moment(text: &str) -> Result<String, String> {
+pub(super) fn moment(text: &str) -> Result<String, String> {
     let at = match text.parse::<jiff::civil::Date>() {
         Ok(day) if !text.contains('T') => {
             day.to_zoned(jiff::tz::TimeZone::UTC).map(|own| own.timestamp()).map_err(|why| why.to_string())

@@ -14,6 +14,7 @@ use super::hypothesis::{Hypothesis, Stated, Unposed};
 use super::load::{Files, print, tell};
 use super::rulesets::RuleSet;
 use crate::config::codes;
+use crate::route::Verb;
 use crate::snapshot::Snapshot;
 
 /// Why a request would be answered as it is.
@@ -86,7 +87,19 @@ fn printed(exit: Exit) -> Unposed {
 }
 
 fn explain(args: &Args) -> Result<Exit, Unposed> {
-    let Some(path) = &args.path else { return recorded::run(args, &args.asked) };
+    if args.asked != "EMIT" && Verb::parse(&args.asked).is_none() {
+        let upper = args.asked.to_ascii_uppercase();
+        if Verb::parse(&upper).is_some() {
+            return Err(format!("methods are written in upper case: `{upper}`").into());
+        }
+    }
+    let Some(path) = &args.path else {
+        if args.asked == "EMIT" || Verb::parse(&args.asked).is_some() {
+            let what = if args.asked == "EMIT" { "the event" } else { "the path" };
+            return Err(format!("{what} after `{}` is missing", args.asked).into());
+        }
+        return recorded::run(args, &args.asked);
+    };
     let own = RuleSet::configured(&args.files.config).map_err(printed)?;
     let first = hypothetical(args, path, &own.snapshot)?;
     let Some(other) = &args.against else {

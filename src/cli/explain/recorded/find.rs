@@ -73,6 +73,7 @@ fn of_gateway(args: &Args, id: &str, looked: &mut Vec<String>) -> Option<Found> 
             }
             _ => {
                 tell("the running gateway's answer can't be read: is it of another version?");
+                looked.push("the running gateway, whose answer can't be read".to_owned());
                 None
             }
         },

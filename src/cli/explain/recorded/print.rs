@@ -80,7 +80,7 @@ fn caller(record: &Record) -> String {
     let who = match (&record.issuer, &record.sub) {
         (Some(issuer), Some(sub)) => format!("{sub} ({issuer})"),
         (Some(issuer), None) => format!("someone of {issuer}"),
-        (None, _) => "nobody who showed a token".to_owned(),
+        (None, _) => "nobody whose token counted".to_owned(),
     };
     let roles = if record.roles.is_empty() { "no role".to_owned() } else { record.roles.join(", ") };
     let tenant = record.tenant.as_deref().unwrap_or("none proven");
