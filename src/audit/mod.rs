@@ -8,6 +8,7 @@
 pub mod chain;
 mod event;
 mod file;
+mod maker;
 mod open;
 mod queue;
 mod recent;
@@ -21,10 +22,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use self::event::{ConfigEvent, Happened};
+pub use self::maker::key;
 pub use self::queue::Place;
 use self::queue::{Loss, Queue};
 use self::recent::Recent;
-pub use self::writer::key;
 use self::writer::{Message, Writer};
 use crate::outcome::Outcome;
 use crate::plumbing::DecisionsConfig;
@@ -72,6 +73,9 @@ impl Log {
     /// Has a request's record written. Never waits.
     pub fn decided(&self, captured: Box<Captured>, outcome: Outcome, place: Option<Place>) {
         let Some(messages) = &self.messages else { return };
+        if place.is_none() && captured.snapshot.gateway.decisions.sink.is_none() {
+            return self.recent.keep(*captured, outcome);
+        }
         if place.is_none() && captured.is_of_nobody(&outcome.evidence) && !self.queue.takes_nobodys() {
             return self.queue.dropped(1, Loss::Nobodys);
         }

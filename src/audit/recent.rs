@@ -2,7 +2,11 @@
 //! who prove nothing have a small room of their own: whoever makes many of them washes nothing else away.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::maker::Maker;
+use crate::outcome::Outcome;
+use crate::record::Captured;
 
 /// Most bytes of lines that are held.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -10,7 +14,7 @@ const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What part of the room is theirs who prove nothing.
 const OF_NOBODY: usize = 4;
 
-/// The last decisions' lines.
+/// The last decisions. Where nothing is written, a line is made only of what somebody asks after.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     known: Mutex<Held>,
@@ -26,38 +30,113 @@ pub(super) enum Whose {
     Nobodys,
 }
 
+impl Whose {
+    /// Whose it is.
+    pub(super) fn of(captured: &Captured, outcome: &Outcome) -> Self {
+        if captured.is_of_nobody(&outcome.evidence) { Self::Nobodys } else { Self::Known }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Held {
-    lines: VecDeque<(Box<str>, Arc<str>)>,
+    decisions: VecDeque<Kept>,
     bytes: usize,
 }
 
+#[derive(Clone, Debug)]
+enum Kept {
+    Line(Box<str>, Arc<str>),
+    Unwritten(Arc<(Captured, Outcome)>),
+}
+
+impl Kept {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Line(_, line) => line.len(),
+            Self::Unwritten(own) => own.0.weight(&own.1.evidence),
+        }
+    }
+
+    fn is(&self, id: &str) -> bool {
+        match self {
+            Self::Line(own, _) => **own == *id,
+            Self::Unwritten(own) => own.1.request_id.as_bytes() == id.as_bytes(),
+        }
+    }
+
+    fn line(&self) -> Arc<str> {
+        match self {
+            Self::Line(_, line) => line.clone(),
+            Self::Unwritten(own) => {
+                let (captured, outcome) = &**own;
+                let config = &captured.snapshot.gateway.decisions;
+                Maker::of(config).record(captured, outcome).line().into()
+            }
+        }
+    }
+}
+
+impl Held {
+    fn push(&mut self, kept: Kept, most: usize, bytes_max: usize) {
+        if most > 0 {
+            self.bytes += kept.weight();
+            self.decisions.push_back(kept);
+        }
+        while self.decisions.len() > most || self.bytes > bytes_max {
+            let Some(oldest) = self.decisions.pop_front() else { break };
+            self.bytes = self.bytes.saturating_sub(oldest.weight());
+        }
+    }
+}
+
 impl Recent {
-    /// Holds one more, and lets the oldest go where there are more than `most`.
+    /// Holds a line more, and lets the oldest go where there are more than `most`.
     pub(super) fn hold(&self, whose: Whose, (id, line): (&str, &str), most: usize) {
+        self.push(whose, Kept::Line(id.into(), line.into()), most);
+    }
+
+    /// Holds a decision that nobody writes.
+    pub(super) fn keep(&self, captured: Captured, outcome: Outcome) {
+        let most = captured.snapshot.gateway.decisions.recent;
+        let whose = Whose::of(&captured, &outcome);
+        self.push(whose, Kept::Unwritten(Arc::new((captured, outcome))), most);
+    }
+
+    fn push(&self, whose: Whose, kept: Kept, most: usize) {
         let (held, most, bytes_max) = match whose {
             Whose::Known => (&self.known, most, BYTES_MAX),
             Whose::Nobodys => (&self.nobodys, most.div_ceil(OF_NOBODY), BYTES_MAX / OF_NOBODY),
         };
-        let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-        if most > 0 {
-            held.bytes += line.len();
-            held.lines.push_back((id.into(), line.into()));
-        }
-        while held.lines.len() > most || held.bytes > bytes_max {
-            let Some((_, oldest)) = held.lines.pop_front() else { break };
-            held.bytes = held.bytes.saturating_sub(oldest.len());
-        }
+        locked(held).push(kept, most, bytes_max);
     }
 
     /// The line of this id.
     pub(super) fn find(&self, id: &str) -> Option<Arc<str>> {
-        let find = |held: &Mutex<Held>| {
-            let held = held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.lines.iter().rev().find(|(own, _)| **own == *id).map(|(_, line)| line.clone())
-        };
-        find(&self.known).or_else(|| find(&self.nobodys))
+        let find = |held| locked(held).decisions.iter().rev().find(|own| own.is(id)).cloned();
+        // Made after the lock is gone: requests that end need it.
+        find(&self.known).or_else(|| find(&self.nobodys)).map(|own| own.line())
     }
+
+    /// Makes lines of what isn't one yet, so that nothing is held but they.
+    pub(super) fn write_down(&self) {
+        for held in [&self.known, &self.nobodys] {
+            let unwritten = locked(held).decisions.clone();
+            for kept in unwritten.iter().filter(|own| matches!(own, Kept::Unwritten(_))) {
+                let Kept::Unwritten(own) = kept else { continue };
+                let id = own.1.request_id.to_str().unwrap_or_default();
+                let line = Kept::Line(id.into(), kept.line());
+                let held = &mut *locked(held);
+                if let Some(old) = held.decisions.iter_mut().find(|old| old.is(id)) {
+                    held.bytes = (held.bytes + line.weight()).saturating_sub(old.weight());
+                    *old = line;
+                }
+            }
+        }
+    }
+}
+
+fn locked(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,21 +1,19 @@
-//! The thread that makes records, puts them into lines and writes those. What can't be written is tried again, and
+//! The thread that has records made, puts them into lines and writes those. What can't be written is tried again, and
 //! meanwhile the queue takes what it has room for.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::hmac;
-
 use super::event::ConfigEvent;
+use super::maker::Maker;
 use super::queue::{Loss, Place, Queue};
 use super::recent::{Recent, Whose};
 use super::sink::Drain;
 use crate::outcome::Outcome;
-use crate::plumbing::{CredentialSource, DecisionsConfig, Subject};
-use crate::record::{Captured, Record, mirrored};
+use crate::plumbing::DecisionsConfig;
+use crate::record::Captured;
 
 /// Most records that are written at once.
 const BATCH: usize = 256;
@@ -44,9 +42,7 @@ pub(super) struct Writer {
     recent: Arc<Recent>,
     config: DecisionsConfig,
     drain: Drain,
-    key: Option<hmac::Key>,
-    /// Facts that aren't shown, by revision and app.
-    mirrored: Vec<(u64, String, Vec<Box<str>>)>,
+    maker: Maker,
     lines: Vec<String>,
     places: Vec<Place>,
     waiting: Vec<SyncSender<()>>,
@@ -65,9 +61,8 @@ impl Writer {
             queue,
             recent,
             drain: Drain::of(&config),
-            key: told_key(&config),
+            maker: Maker::of(&config),
             config,
-            mirrored: Vec::new(),
             lines: Vec::new(),
             places: Vec::new(),
             waiting: Vec::new(),
@@ -114,24 +109,24 @@ impl Writer {
             Message::Decided(captured, outcome, place) => {
                 // Held first: where making the line fails, the place is given back all the same.
                 self.places.push(place);
-                let record = self.record(&captured, &outcome);
+                let mut record = self.maker.record(&captured, &outcome);
+                record.dropped_before = self.queue.take_lost();
                 let line = record.line();
-                let whose = match captured.is_of_nobody(&outcome.evidence) {
-                    true => Whose::Nobodys,
-                    false => Whose::Known,
-                };
+                let whose = Whose::of(&captured, &outcome);
                 self.recent.hold(whose, (&record.decision_id, &line), self.config.recent);
                 self.lines.push(line);
             }
             Message::Configured(event) => {
                 self.write();
                 self.adopt();
+                // Else what was decided by rules that are gone would hold them.
+                self.recent.write_down();
                 self.lines.push(event.line(now()));
             }
             Message::Reopen => {
                 self.write();
                 self.drain.reopen();
-                self.key = told_key(&self.config);
+                self.maker = Maker::of(&self.config);
             }
             Message::Flush(done) => self.waiting.push(done),
             Message::End => self.is_over = true,
@@ -145,42 +140,8 @@ impl Writer {
             self.drain.sync();
             self.drain = Drain::of(&config);
         }
-        self.key = told_key(&config);
+        self.maker = Maker::of(&config);
         self.config = config;
-    }
-
-    fn record(&mut self, captured: &Captured, outcome: &Outcome) -> Record {
-        let mut record = Record::of(captured, outcome);
-        record.dropped_before = self.queue.take_lost();
-        let config = &captured.snapshot.gateway.decisions;
-        let key = &self.key;
-        let hash = |name: &str| {
-            let tag = hmac::sign(key.as_ref()?, name.as_bytes());
-            let hex: String = tag.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-            Some(format!("hmac:{hex}"))
-        };
-        let hidden = match &record.app {
-            Some(app) => {
-                self.mirrored.iter().position(|own| own.0 == captured.snapshot.revision && own.1 == *app)
-            }
-            None => None,
-        };
-        let hidden = match (hidden, &record.app) {
-            (Some(at), _) => at,
-            (None, None) => {
-                record.erase(config, &[], &hash);
-                return record;
-            }
-            (None, Some(app)) => {
-                self.mirrored.retain(|own| own.0 + 1 >= captured.snapshot.revision);
-                let own = captured.snapshot.app(app).map(mirrored).unwrap_or_default();
-                self.mirrored.push((captured.snapshot.revision, app.clone(), own));
-                self.mirrored.len() - 1
-            }
-        };
-        let hidden = self.mirrored.get(hidden).map_or(&[][..], |own| &own.2);
-        record.erase(config, hidden, &hash);
-        record
     }
 
     /// Writes the lines, as often as it takes; a gateway that ends tries once more and gives up.
@@ -220,37 +181,6 @@ impl Writer {
         self.lines.clear();
         self.places.clear();
     }
-}
-
-/// The key that subjects are hashed with. Without one they aren't written at all.
-fn told_key(config: &DecisionsConfig) -> Option<hmac::Key> {
-    key(config).unwrap_or_else(|why| {
-        tracing::error!(%why, "the key of [decisions] can't be used: no decision says whose it is");
-        None
-    })
-}
-
-/// Reads the key that subjects are hashed with, if they are; else says why it can't be used.
-pub fn key(config: &DecisionsConfig) -> Result<Option<hmac::Key>, String> {
-    let Subject::Hash(source) = &config.subject else { return Ok(None) };
-    let secret = match source {
-        CredentialSource::File(path) => read(path),
-        // The value isn't in the error: not even one that isn't text.
-        CredentialSource::Env(name) => {
-            std::env::var(name).map_err(|_| format!("environment variable `{name}` isn't set, or isn't text"))
-        }
-    }?;
-    match secret.trim_end_matches(['\r', '\n']) {
-        own if own.len() < KEY_MIN_BYTES => Err(format!("it is shorter than {KEY_MIN_BYTES} bytes")),
-        own => Ok(Some(hmac::Key::new(hmac::HMAC_SHA256, own.as_bytes()))),
-    }
-}
-
-/// Shorter keys can be found by trying.
-const KEY_MIN_BYTES: usize = 16;
-
-fn read(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))
 }
 
 fn now() -> jiff::Timestamp {
