@@ -29,6 +29,10 @@ pub enum Change {
     Lost,
     /// It is allowed with less held back, or with something else.
     Wider,
+    /// It is allowed for another tenant: another's things.
+    Tenant,
+    /// It is allowed, and sent to another upstream.
+    Upstream,
     /// It is allowed with more held back.
     Narrower,
     /// It is denied for another reason.
@@ -43,6 +47,8 @@ impl Change {
             Self::Gained => "deny -> allow",
             Self::Lost => "allow -> deny",
             Self::Wider => "allow, with other obligations",
+            Self::Tenant => "allow, for another tenant",
+            Self::Upstream => "allow, by another upstream",
             Self::Narrower => "allow, with more obligations",
             Self::Reason => "deny, for another reason",
         }
@@ -51,7 +57,7 @@ impl Change {
     /// Whether someone may more than before.
     #[must_use]
     pub fn widens(self) -> bool {
-        matches!(self, Self::Gained | Self::Wider)
+        matches!(self, Self::Gained | Self::Wider | Self::Tenant | Self::Upstream)
     }
 
     /// Whether someone may less than before.
@@ -98,11 +104,15 @@ fn judge(
         Ok(_) => (Effect::Allow, verdict.unwrap_or("allowed")),
         Err(rejection) => (Effect::Deny, verdict.unwrap_or(rejection.reason())),
     };
-    let carried = ruled.ok().map(|permit| obligations(permit.edits(), evidence)).unwrap_or_default();
-    let now = || Box::new(Now::of(snapshot, effect, reason, evidence, carried.clone()));
+    let carried =
+        ruled.ok().map(|permit| obligations(permit.edits(), snapshot, evidence)).unwrap_or_default();
+    let is_bare = ruled.ok().is_none_or(|own| own.edits().is_none() && evidence.narrowed.is_empty());
+    let upstream =
+        ruled.ok().and_then(|own| snapshot.gateway.upstreams.get(own.upstream())).map(|own| &*own.name);
+    let now = || Box::new(Now::of(snapshot, (effect, reason), evidence, (carried.clone(), upstream)));
     // The rules that made the record say the same again, whatever it doesn't hold.
     if *record.rules.hash != *snapshot.hash {
-        let missing = missing(record, snapshot, effect, carried.is_empty(), evidence);
+        let missing = missing(record, snapshot, effect, is_bare, evidence);
         if !missing.is_empty() {
             return Again::Unknown(now(), missing);
         }
@@ -112,9 +122,10 @@ fn judge(
     if was_nowhere && reason == "token-missing" {
         return Again::Unknown(now(), vec!["the caller's token".into()]);
     }
-    match change(record, effect, reason, &carried) {
+    let now = now();
+    match change(record, &now.record) {
         None => Again::Alike,
-        Some(change) => Again::Otherwise(now(), change),
+        Some(change) => Again::Otherwise(now, change),
     }
 }
 
@@ -127,10 +138,9 @@ impl Now {
 
     fn of(
         snapshot: &Snapshot,
-        effect: Effect,
-        reason: &'static str,
+        (effect, reason): (Effect, &'static str),
         evidence: &Evidence,
-        obligations: Vec<String>,
+        (obligations, upstream): (Vec<String>, Option<&str>),
     ) -> Self {
         let text = |own: &Option<std::sync::Arc<str>>| own.as_deref().map(str::to_owned);
         let mut record = Record {
@@ -141,6 +151,7 @@ impl Now {
             effect,
             reason: reason.to_owned(),
             obligations,
+            upstream: upstream.map(str::to_owned),
             ..Record::default()
         };
         let judged = evidence.judged.as_ref();
@@ -153,20 +164,30 @@ impl Now {
     }
 }
 
-fn change(record: &Record, effect: Effect, reason: &str, carried: &[String]) -> Option<Change> {
-    match (record.effect, effect) {
+fn change(then: &Record, now: &Record) -> Option<Change> {
+    match (then.effect, now.effect) {
         (Effect::Deny, Effect::Allow) => Some(Change::Gained),
         (Effect::Allow, Effect::Deny) => Some(Change::Lost),
-        (Effect::Deny, Effect::Deny) => (record.reason != reason).then_some(Change::Reason),
-        (Effect::Allow, Effect::Allow) => {
-            let is_kept = record.obligations.iter().all(|own| carried.contains(own));
-            let is_more = carried.iter().any(|own| !record.obligations.contains(own));
-            match (is_kept, is_more) {
-                (true, false) => None,
-                (true, true) => Some(Change::Narrower),
-                (false, _) => Some(Change::Wider),
-            }
-        }
+        (Effect::Deny, Effect::Deny) => (then.reason != now.reason).then_some(Change::Reason),
+        (Effect::Allow, Effect::Allow) => change_of_allowed(then, now),
+    }
+}
+
+/// Whose things are shown, by whom, and how much of them.
+fn change_of_allowed(then: &Record, now: &Record) -> Option<Change> {
+    if then.tenant.is_some() && then.tenant != now.tenant {
+        return Some(Change::Tenant);
+    }
+    // What was let through and never sent, such as a preflight, was by no upstream.
+    if then.upstream.is_some() && then.upstream != now.upstream {
+        return Some(Change::Upstream);
+    }
+    let is_kept = then.obligations.iter().all(|own| now.obligations.contains(own));
+    let is_more = now.obligations.iter().any(|own| !then.obligations.contains(own));
+    match (is_kept, is_more) {
+        (true, false) => None,
+        (true, true) => Some(Change::Narrower),
+        (false, _) => Some(Change::Wider),
     }
 }
 

@@ -282,6 +282,11 @@ fn tally<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K, more: u64) {
     }
 }
 
+/// What a group is told apart by, in the place of obligations.
+fn named(own: &Option<String>) -> Vec<String> {
+    vec![own.clone().unwrap_or_else(|| "none".to_owned())]
+}
+
 fn key(kind: Kind, record: &Record, now: &Now) -> Key {
     let own = &now.record;
     let of_either = |one: &Option<String>, other: &Option<String>| one.clone().or_else(|| other.clone());
@@ -294,6 +299,8 @@ fn key(kind: Kind, record: &Record, now: &Now) -> Key {
         Kind::Changed(Change::Wider | Change::Narrower) => {
             (record.obligations.clone(), own.obligations.clone())
         }
+        Kind::Changed(Change::Tenant) => (named(&record.tenant), named(&own.tenant)),
+        Kind::Changed(Change::Upstream) => (named(&record.upstream), named(&own.upstream)),
         _ => Default::default(),
     };
     Key {

@@ -12,7 +12,7 @@ use crate::authorize::{Evidence, Judged, Permit};
 use crate::fact::Source;
 use crate::json::Edits;
 use crate::outcome::{self, EVENT_METHOD, Ending, Outcome};
-use crate::policy::{App, Decision, Denial, Granted, Operation};
+use crate::policy::{App, Decision, Denial, Granted, Operand, Operation};
 use crate::rejection::Rejection;
 use crate::request::{ClientCertificate, Host, RequestView};
 use crate::snapshot::Snapshot;
@@ -155,7 +155,10 @@ impl Record {
             effect,
             reason: reason.to_owned(),
             rule: text(&evidence.rule),
-            obligations: obligations(own.and_then(|own| own.edits.as_ref()), evidence),
+            obligations: match own {
+                Some(own) if own.refused.is_none() => obligations(own.edits.as_ref(), snapshot, evidence),
+                _ => Vec::new(),
+            },
             status: outcome.status,
             upstream: text(&outcome.upstream_name),
             bytes: outcome.bytes_sent,
@@ -262,14 +265,34 @@ fn moment(captured: &Captured, judged: Option<&Judged>) -> jiff::Timestamp {
 
 /// What an allow carries along, without the values of facts.
 #[must_use]
-pub fn obligations(edits: Option<&Arc<Edits>>, evidence: &Evidence) -> Vec<String> {
-    let mut all: Vec<_> =
-        evidence.narrowed.iter().map(|(key, _)| format!("the list is filtered by {key}")).collect();
+pub fn obligations(edits: Option<&Arc<Edits>>, snapshot: &Snapshot, evidence: &Evidence) -> Vec<String> {
+    let judged = evidence.judged.as_ref().and_then(|own| snapshot.operation(own.operation));
+    let mut all: Vec<_> = evidence.narrowed.iter().map(|(key, _)| narrowed(key, judged)).collect();
     if let Some(edits) = edits {
         all.extend(edits.masks.iter().map(|own| format!("{own} is hidden in the answer")));
         all.extend(edits.filters.iter().map(|own| format!("{} is filtered in the answer", own.items)));
     }
+    let is_granted = |own: &Judged| matches!(own.decision, Some(Decision::Allow(Granted::Grant { .. })));
+    if let Some((app, _)) = judged.filter(|_| evidence.judged.as_ref().is_some_and(is_granted)) {
+        let named = |fact: usize| app.facts.get(fact).map_or("nothing", |own| &*own.name);
+        all.extend(app.injects.iter().map(|own| format!("{} is set from {}", own.header, named(own.fact))));
+    }
     all
+}
+
+/// Which key filters, and what it is compared with: another fact lets another list through.
+fn narrowed(key: &str, judged: Option<(&App, &Operation)>) -> String {
+    let by = judged.and_then(|(app, own)| {
+        let own = own.obligations.narrows.iter().find(|own| *own.query == *key)?;
+        Some(match &own.value {
+            Operand::Fact(fact) => app.facts.get(*fact)?.name.to_string(),
+            Operand::Literal(_) => "a value of the rules".to_owned(),
+        })
+    });
+    by.map_or_else(
+        || format!("the list is filtered by {key}"),
+        |by| format!("the list is filtered by {key} from {by}"),
+    )
 }
 
 /// How many bytes a body that was read takes, about.

@@ -170,6 +170,50 @@ fn what_is_held_back_is_an_answer_too() {
 }
 
 #[test]
+fn another_tenant_upstream_or_header_is_another_answer() {
+    let gateway = "at = [\"/desk\"]\nservers = [\"http://127.0.0.1:1\"]\n";
+    let records: Vec<_> =
+        day().into_iter().map(|own| Record { upstream: Some("desk".into()), ..own }).collect();
+    let desk = Desk::with(RULES, &records);
+    desk.run("replay", 0, &["--fail-on", "any"], &["400  are answered alike"]);
+    let other = GATEWAY.replace("[upstreams.desk]", "[upstreams.elsewhere]");
+    assert!(other.contains(gateway));
+    fs::write(desk.path("gateway.toml"), other).unwrap();
+    let words =
+        ["300  allow, by another upstream   WIDENS", "then by upstream desk", "now by upstream elsewhere"];
+    desk.run("replay", 1, &["--fail-on", "widen"], &words);
+
+    let desk = Desk::with(&RULES.replace("tenant = \"acme\"", "tenant = \"umbra\""), &day());
+    let umbra = TENANTS.replace("acme", "umbra");
+    fs::write(desk.path("rules/tenants.toml"), umbra).unwrap();
+    let words = ["300  allow, for another tenant   WIDENS", "then for tenant acme", "now for tenant umbra"];
+    desk.run("replay", 1, &["--fail-on", "widen"], &words);
+
+    let inject = |fact: &str| RULES.replace("[mask]", &format!("[inject]\nx-team = \"{fact}\"\n[mask]"));
+    let told = |own: Record| match own.effect {
+        Effect::Allow => {
+            let own = Record {
+                facts: json!({"token.roles": own.roles, "token.team": "a"}).as_object().unwrap().clone(),
+                ..own
+            };
+            let more = vec!["x-team is set from token.team".to_owned()];
+            Record { obligations: [own.obligations.clone(), more].concat(), ..own }
+        }
+        Effect::Deny => own,
+    };
+    let records: Vec<_> = day().into_iter().map(told).collect();
+    let desk = Desk::with(&inject("token.team"), &records);
+    desk.run("replay", 0, &["--fail-on", "any"], &["400  are answered alike"]);
+    let desk = Desk::with(&inject("token.sub"), &records);
+    desk.run(
+        "replay",
+        1,
+        &["--fail-on", "widen"],
+        &["WIDENS", "x-team is set from token.team", "from token.sub"],
+    );
+}
+
+#[test]
 fn what_the_log_does_not_hold_is_not_guessed() {
     let mut records = day();
     for record in &mut records {

@@ -71,6 +71,23 @@ fn grants_without_use_and_the_least_that_suffices_are_named() {
 }
 
 #[test]
+fn a_grant_that_shows_a_field_of_an_answer_is_in_use() {
+    let ask = |number, role: &str, method: &str, permission: &str| {
+        let asked = record(number, role, method, "/desk/things/1", "/desk/things/{thing}");
+        allowed(asked, role, permission)
+    };
+    let mut records: Vec<_> = (0..8).map(|number| ask(number, "boss", "GET", "things#view")).collect();
+    records.extend((8..12).map(|number| ask(number, "boss", "PUT", "things#edit")));
+    // What a boss is shown of a thing rests on `prices#use`, though nobody asks for the prices themselves.
+    let said = suggested(&Desk::with(RULES, &records), &[]);
+    assert_eq!(said["unused_grants"], json!([]), "{said:#}");
+    let least = said["least"].as_array().unwrap().iter().find(|own| own["role"] == "boss").unwrap();
+    let needed = least["needed"].as_array().unwrap();
+    let prices = needed.iter().find(|own| own["permission"] == "prices#use").unwrap();
+    assert_eq!(prices["requests"], 8, "{said:#}");
+}
+
+#[test]
 fn what_was_asked_for_in_vain_is_told_with_the_least_grant_and_as_a_widening() {
     let said = suggested(&Desk::with(RULES, &week()), &[]);
     let denied = said["denied"].as_array().unwrap();

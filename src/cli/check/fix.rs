@@ -1,9 +1,9 @@
 //! `--fix`: writes suggested edits, but none that could let anyone do more than the running gateway lets him.
 //!
-//! A set with a mistake isn't live, so mending it is what lets its other changes become live. What can only ever be refused by,
-//! such as [expect] and [never], is mended at once. Anything else is mended where a gateway runs, all of the set compiles with
-//! the edits, and the exact difference from what is live shows that nothing widens. Where that can't be shown, each edit that
-//! isn't made is told with the reason.
+//! A set with a mistake isn't live, so mending the last one is what lets its other changes become live, whatever the mistake
+//! was about. So edits that leave a set that compiles are made only where a gateway runs, and the exact difference from what
+//! is live shows that nothing widens. Edits that leave other mistakes change nothing that is live, and are made where they are
+//! of what can only ever be refused by, such as [expect] and [never]. Each edit that isn't made is told with the reason.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -81,29 +81,32 @@ fn told(sources: &Sources) -> (Diagnostics, Option<Snapshot>) {
 /// Which of the suggestions may be followed, given what is live.
 fn mended(before: &Sources, live: Option<(&str, &Snapshot)>) -> Mended {
     let (told, _) = told(before);
-    let (mut harmless, mut others, mut left) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let (mut harmless, mut all, mut offered, mut left) = (BTreeMap::new(), BTreeMap::new(), vec![], vec![]);
     for own in told.iter().filter(|own| own.severity == Severity::Error) {
-        match &own.suggestion {
-            None => left.push(named(before, own, "nothing is near enough to be suggested")),
-            Some((span, text)) if is_harmless(before, *span) => {
-                harmless.entry(*span).or_insert_with(|| Edit { span: *span, text: text.clone() });
-            }
-            Some((span, text)) => others.push((own, Edit { span: *span, text: text.clone() })),
+        let Some((span, text)) = &own.suggestion else {
+            left.push(named(before, own, "nothing is near enough to be suggested"));
+            continue;
+        };
+        let edit = Edit { span: *span, text: text.clone() };
+        if is_harmless(before, *span) {
+            harmless.entry(*span).or_insert_with(|| edit.clone());
         }
+        all.entry(*span).or_insert_with(|| edit.clone());
+        offered.push((own, edit));
     }
-    let harmless = apart(harmless);
-    if others.is_empty() {
-        return helpful(before, &told, Mended { edits: harmless, left });
+    let (harmless, all) = (apart(harmless), apart(all));
+    let why = match may_be_live(&edited(before, &all), live) {
+        Ok(()) => return Mended { edits: all, left },
+        Err(why) => why,
+    };
+    // Where the rest keeps the set from being live, what only refuses may be mended.
+    let is_kept_back = self::told(&edited(before, &harmless)).1.is_none();
+    let edits = if is_kept_back { harmless } else { Vec::new() };
+    let isnt_made = |edit: &Edit| !edits.iter().any(|own| own.span == edit.span);
+    for (own, edit) in offered.iter().filter(|(_, edit)| isnt_made(edit)) {
+        left.push(format!("{}\n{}", named(before, own, &why), hunk(before, edit).trim_end()));
     }
-    let all = harmless.iter().chain(others.iter().map(|(_, edit)| edit));
-    let all = apart(all.map(|edit| (edit.span, edit.clone())).collect());
-    match may_be_live(&edited(before, &all), live) {
-        Ok(()) => Mended { edits: all, left },
-        Err(why) => {
-            left.extend(others.iter().map(|(own, _)| named(before, own, &why)));
-            helpful(before, &told, Mended { edits: harmless, left })
-        }
-    }
+    helpful(before, &told, Mended { edits, left })
 }
 
 /// Edits that lead to other mistakes are no help.
@@ -120,7 +123,11 @@ fn helpful(before: &Sources, told: &Diagnostics, mended: Mended) -> Mended {
 /// Whether a set lets nobody do more than the live one does, or why that can't be said.
 fn may_be_live(after: &Sources, live: Option<(&str, &Snapshot)>) -> Result<(), String> {
     let Some((name, live)) = live else {
-        return Err("it could let someone do more, and no gateway runs to hold it against".to_owned());
+        return Err(
+            "the files could become live with it, and no gateway runs to hold them against; write it by \
+            hand if they may"
+                .to_owned(),
+        );
     };
     let Some(after) = told(after).1 else {
         return Err(
@@ -274,9 +281,27 @@ mod tests {
     }
 
     #[test]
-    fn what_only_refuses_is_mended_whatever_is_live() {
+    fn what_only_refuses_is_mended_only_where_nothing_wider_becomes_live_by_it() {
         let broken = SHOP.replace("clerk = [\"DELETE *\"]", "clrek = [\"DELETE *\"]");
-        assert_eq!(mend(&broken, None), (SHOP.to_owned(), Vec::new()));
+        assert_eq!(mend(&broken, Some(SHOP)), (SHOP.to_owned(), Vec::new()));
+        // The rest of the file gives more than is live, and the mistake is all that keeps it back.
+        let less = SHOP.replace("manage = [\"orders\"]", "manage = [\"orders if gold\"]");
+        let (text, left) = mend(&broken, Some(&less));
+        assert_eq!(text, broken);
+        assert!(left[0].contains("would let someone do more than `live`"), "{left:?}");
+        assert!(left[0].contains("\n+clerk = [\"DELETE *\"]"), "it says what it would write: {left:?}");
+        let (text, left) = mend(&broken, None);
+        assert_eq!(text, broken);
+        assert!(left[0].contains("no gateway runs"), "{left:?}");
+    }
+
+    #[test]
+    fn what_only_refuses_is_mended_where_other_mistakes_keep_the_set_back() {
+        let broken = SHOP.replace("clerk = [\"DELETE *\"]", "clrek = [\"DELETE *\"]");
+        let worse = |text: &str| text.replace("\nmanage = [\"orders\"]", "\nmanage = [\"xyzzyxyzzy\"]");
+        let (text, left) = mend(&worse(&broken), None);
+        assert_eq!(text, worse(SHOP));
+        assert!(left.iter().all(|why| why.contains("nothing is near enough")), "{left:?}");
     }
 
     #[test]

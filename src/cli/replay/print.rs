@@ -12,7 +12,15 @@ use crate::hindsight::replay::{Denied, Group, Key, Kind, Replay};
 
 /// Groups that people are shown; programs get all.
 const SHOWN: usize = 50;
-const CHANGES: [Change; 5] = [Change::Gained, Change::Wider, Change::Lost, Change::Narrower, Change::Reason];
+const CHANGES: [Change; 7] = [
+    Change::Gained,
+    Change::Tenant,
+    Change::Upstream,
+    Change::Wider,
+    Change::Lost,
+    Change::Narrower,
+    Change::Reason,
+];
 
 /// For people.
 pub(super) fn human(printed: &Printed<'_>) -> String {
@@ -169,6 +177,11 @@ fn reasons(key: &Key, group: &Group) -> String {
             let (held, holds) = &key.obligations;
             format!("then held back: {}{was}; now: {}{is}", list(held), list(holds))
         }
+        Kind::Changed(change @ (Change::Tenant | Change::Upstream)) => {
+            let what = if *change == Change::Tenant { "for tenant" } else { "by upstream" };
+            let (held, holds) = &key.obligations;
+            format!("then {what} {}{was}; now {what} {}{is}", held.join(", "), holds.join(", "))
+        }
         Kind::Changed(_) => format!("then {then}{was}; now {now}{is}"),
     }
 }
@@ -218,6 +231,8 @@ pub(super) fn machine(printed: &Printed<'_>) -> String {
     let changed: serde_json::Map<String, Value> = [
         ("deny_to_allow", Change::Gained),
         ("allow_to_deny", Change::Lost),
+        ("other_tenant", Change::Tenant),
+        ("other_upstream", Change::Upstream),
         ("wider_obligations", Change::Wider),
         ("narrower_obligations", Change::Narrower),
         ("other_reason", Change::Reason),

@@ -56,7 +56,10 @@ impl Period {
         }
         let mut granted: Vec<PermissionId> = role.grants.iter().map(|own| own.permission).collect();
         granted.dedup();
-        let needed = cover(app, &granted, &used);
+        let mut needed = cover(app, &granted, &used);
+        let shows = granted.iter().filter(|own| !needed.iter().any(|(other, _)| other == *own));
+        let shows: Vec<_> = shows.filter_map(|own| Some((*own, shown_by(app, *own, &used)?))).collect();
+        needed.extend(shows);
         for permission in &granted {
             if needed.iter().any(|(own, _)| own == permission) {
                 continue;
@@ -192,6 +195,16 @@ fn name(app: &App, id: PermissionId) -> std::sync::Arc<str> {
 
 fn permits(app: &App, operation: usize, permission: PermissionId) -> bool {
     app.operations.get(operation).is_some_and(|own| own.permissions().any(|other| other == permission))
+}
+
+/// What was answered with fields that are shown only to who holds a permission: without it they would have been hidden.
+fn shown_by<'p>(app: &App, permission: PermissionId, used: &InUse<'p>) -> Option<Vec<&'p Count>> {
+    let lifts = |at: &usize| {
+        let masks = app.operations.get(*at).map_or(&[][..], |own| &own.obligations.masks);
+        masks.iter().any(|mask| mask.unless.contains(&permission))
+    };
+    let counts: Vec<_> = used.iter().filter(|(at, _)| lifts(at)).flat_map(|(_, own)| own).copied().collect();
+    (!counts.is_empty()).then_some(counts)
 }
 
 /// How many operations a permission permits.

@@ -149,6 +149,8 @@ fn verdict(told: &Told<'_>, review: &Review) -> String {
                 Change::Gained => "it would be allowed",
                 Change::Lost => "it would be denied",
                 Change::Wider | Change::Narrower => "other things would be held back",
+                Change::Tenant => "it would be allowed for another tenant",
+                Change::Upstream => "it would be sent to another upstream",
                 Change::Reason => "it would be denied for another reason",
             };
             format!("{by}: {head}: {word}{since}")
