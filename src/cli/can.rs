@@ -71,7 +71,13 @@ fn answer(snapshot: &Snapshot, stated: &Stated, view: &RequestView<'_>, ruling: 
         Ruling::Permit(_, evidence) => {
             let place = evidence.rule.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
             let reason = evidence.verdict.map_or("", |verdict| verdict.reason);
-            (Exit::Yes, format!("yes ({reason}{place})"))
+            let keys: Vec<&str> = evidence.narrowed.iter().map(|(key, _)| &**key).collect();
+            // A part of a list isn't the list.
+            let part = match keys.as_slice() {
+                [] => String::new(),
+                keys => format!("\nfiltered by {}: only what is theirs", keys.join(", ")),
+            };
+            (Exit::Yes, format!("yes ({reason}{place}){part}"))
         }
         Ruling::Refuse(rejection, evidence) => {
             let reason = evidence.verdict.map_or(rejection.reason(), |verdict| verdict.reason);

@@ -43,66 +43,60 @@ impl Weight {
     }
 }
 
-/// The codes: what they mean stands beside each.
-pub mod code {
-    /// The file isn't what it should be.
-    pub const UNREADABLE: &str = "GW6001";
-    /// A value of another shape than the format has.
-    pub const SHAPE: &str = "GW6002";
-    /// A name that can't be written as it is.
-    pub const NAME: &str = "GW6003";
-    /// A policy that runs a program.
-    pub const PROGRAM: &str = "GW6004";
-    /// A kind of policy that has no counterpart.
-    pub const KIND: &str = "GW6005";
-    /// A role, group, user or client that the export doesn't have, or that can't be named in a condition.
-    pub const UNRESOLVED: &str = "GW6006";
-    /// A reference to something that isn't in the export, or isn't there once.
-    pub const REFERENCE: &str = "GW6007";
-    /// The opposite of something that isn't known exactly.
-    pub const NEGATIVE: &str = "GW6008";
-    /// A scope that stands for no method.
-    pub const METHODS: &str = "GW6009";
-    /// An address that isn't a path template here.
-    pub const ADDRESS: &str = "GW6010";
-    /// Two resources claim the same paths.
-    pub const CLAIMED: &str = "GW6011";
-    /// An enforcement mode that opens what no permission names.
-    pub const MODE: &str = "GW6012";
-    /// A time that depends on where the identity provider stands.
-    pub const TIME: &str = "GW6013";
-    /// More cases than a rule file should hold.
-    pub const TOO_MANY: &str = "GW6014";
-    /// No permission is about it: nobody may, there as here.
-    pub const UNGRANTED: &str = "GW6015";
-    /// A resource without an address.
-    pub const NO_ADDRESS: &str = "GW6016";
-    /// A permission that is only partly translated.
-    pub const PARTLY: &str = "GW6017";
-    /// Methods that a scope stands for by convention.
-    pub const CONVENTION: &str = "GW6018";
-    /// The opposite of a fact that may be absent.
-    pub const ABSENT: &str = "GW6019";
-    /// A strategy that has cases which this one is stricter about.
-    pub const STRATEGY: &str = "GW6020";
-    /// Everyone with a token is let in.
-    pub const EVERYONE: &str = "GW6021";
-    /// Roles that other roles contain.
-    pub const COMPOSITE: &str = "GW6022";
-    /// Something that nothing refers to.
-    pub const UNUSED: &str = "GW6023";
-    /// An operation that its document opens to everyone; here it isn't.
-    pub const OPEN: &str = "GW6101";
-    /// A method that no operation can have.
-    pub const VERB: &str = "GW6102";
-    /// A reference that isn't followed.
-    pub const FOLLOWED: &str = "GW6103";
-    /// A server of its own.
-    pub const SERVER: &str = "GW6104";
-    /// What a Cedar policy can't say.
-    pub const UNSAID: &str = "GW6201";
-    /// A test that is given to Cedar as a value.
-    pub const GIVEN: &str = "GW6202";
+/// Declares the codes, and the table of what they mean.
+macro_rules! codes {
+    ($($meaning:literal $name:ident $code:literal)*) => {
+        /// The codes: what they mean stands beside each.
+        pub mod code {
+            $(#[doc = $meaning] pub const $name: &str = $code;)*
+            /// What every code means.
+            pub(super) const ALL: &[(&str, &str)] = &[$(($code, $meaning)),*];
+        }
+    };
+}
+
+codes! {
+    "The file isn't what it should be." UNREADABLE "GW6001"
+    "A value of another shape than the format has." SHAPE "GW6002"
+    "A name that can't be written as it is." NAME "GW6003"
+    "A policy that runs a program." PROGRAM "GW6004"
+    "A kind of policy that has no counterpart." KIND "GW6005"
+    "A role, group, user or client that the export doesn't have, or that can't be named in a condition." UNRESOLVED "GW6006"
+    "A reference to something that isn't in the export, or isn't there once." REFERENCE "GW6007"
+    "The opposite of something that isn't known exactly." NEGATIVE "GW6008"
+    "A scope that stands for no method." METHODS "GW6009"
+    "An address that isn't a path template here." ADDRESS "GW6010"
+    "Two resources claim the same paths." CLAIMED "GW6011"
+    "An enforcement mode that opens what no permission names." MODE "GW6012"
+    "A time that depends on where the identity provider stands." TIME "GW6013"
+    "More cases than a rule file should hold." TOO_MANY "GW6014"
+    "No permission is about it: nobody may, there as here." UNGRANTED "GW6015"
+    "A resource without an address." NO_ADDRESS "GW6016"
+    "A permission that is only partly translated." PARTLY "GW6017"
+    "Methods that a scope stands for by convention." CONVENTION "GW6018"
+    "The opposite of a fact that may be absent." ABSENT "GW6019"
+    "A strategy that has cases which this one is stricter about." STRATEGY "GW6020"
+    "Everyone with a token is let in." EVERYONE "GW6021"
+    "Roles that other roles contain." COMPOSITE "GW6022"
+    "Something that nothing refers to." UNUSED "GW6023"
+    "An operation that its document opens to everyone; here it isn't." OPEN "GW6101"
+    "A method that no operation can have." VERB "GW6102"
+    "A reference that isn't followed." FOLLOWED "GW6103"
+    "A server of its own." SERVER "GW6104"
+    "What a Cedar policy can't say." UNSAID "GW6201"
+    "A test that is given to Cedar as a value." GIVEN "GW6202"
+}
+
+/// What there is to say about a code of a translation.
+#[must_use]
+pub fn page(code: &str) -> Option<String> {
+    let (code, meaning) = code::ALL.iter().find(|(own, _)| own.eq_ignore_ascii_case(code))?;
+    Some(format!(
+        "{code}: {meaning}\n\nA translation (`import`, `export`) speaks of it. It isn't a mistake of the rule files: the report says\n\
+         what it is about, why, where in the source that stands, and under which heading what follows from it:\n\
+         something is denied here, is allowed to fewer people than in the source, waits for a person to confirm\n\
+         it, or is for reading only. Nothing is allowed because of it that the source doesn't allow."
+    ))
 }
 
 /// One thing to tell.
@@ -257,4 +251,21 @@ fn cell(text: &str) -> String {
 pub fn shown(name: &str) -> String {
     let line = one_line(name);
     if line.chars().count() <= 80 { line } else { line.chars().take(77).chain("...".chars()).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_page() {
+        for (own, meaning) in code::ALL {
+            let page = page(&own.to_lowercase()).unwrap();
+            assert!(page.starts_with(&format!("{own}: {meaning}")), "{page}");
+        }
+        assert_eq!(
+            (page("GW6001").is_some(), page(code::GIVEN).is_some(), page("GW6999")),
+            (true, true, None)
+        );
+    }
 }

@@ -192,7 +192,7 @@ fn only_what_cannot_let_anyone_do_more_is_mended() {
     // The mistake is all that keeps the rest of the set back, whatever that gives.
     let ran = set.check(&["--fix"]);
     assert_eq!(ran.code, 3, "{}\n{}", ran.out, ran.err);
-    assert!(ran.err.contains("no gateway runs") && ran.err.contains("+    \"agent GET"), "{}", ran.err);
+    assert!(ran.err.contains("no gateway runs") && ran.err.contains("+\"agent GET"), "{}", ran.err);
     assert_eq!(set.text("rules/agent-desk.toml"), before);
 
     // A grant is the operator's to make; beside it, what only refuses may be mended.
@@ -218,4 +218,6 @@ fn a_code_is_explained() {
     assert!(output.status.success() && text.starts_with("GW2002: unknown resource\n"), "{text}");
     assert!(text.contains("    view = [\"oders\"]"), "{text}");
     assert_eq!(ran("GW2999").status.code(), Some(2));
+    let text = String::from_utf8(ran("GW6005").stdout).unwrap();
+    assert!(text.starts_with("GW6005: A kind of policy that has no counterpart.\n"), "{text}");
 }

@@ -15,6 +15,7 @@ use super::load::{Files, print, tell};
 use super::rulesets::RuleSet;
 use crate::config::codes;
 use crate::route::Verb;
+use crate::interchange::report;
 use crate::snapshot::Snapshot;
 
 /// Why a request would be answered as it is.
@@ -67,9 +68,9 @@ pub fn run(args: &Args) -> Exit {
 
 /// Prints what there is to say about the code of a mistake.
 fn code(code: &str) -> Exit {
-    match codes::page(code) {
+    match codes::page(code).map(codes::Page::plain).or_else(|| report::page(code)) {
         Some(page) => {
-            print(page.plain().trim_end());
+            print(page.trim_end());
             Exit::Yes
         }
         None => {

@@ -41,7 +41,8 @@ pub(super) struct Read {
     app: usize,
     file: usize,
     reading: Option<Table>,
-    tables: Vec<(Span, Said)>,
+    /// Where each begins, the line after its last, and what it says.
+    tables: Vec<(Span, usize, Said)>,
     whole: bool,
 }
 
@@ -76,7 +77,7 @@ pub(super) fn read(
     let names = Names::of(own, reading.as_ref());
     let tables = sheets.iter().map(|sheet| {
         let head = sheet.head.first().map_or(Span { file: index, start: 0, end: 0 }, |own| own.span);
-        (head, says::read(sheet, &names, diagnostics))
+        (head, sheet.end, says::read(sheet, &names, diagnostics))
     });
     let tables: Vec<_> = tables.collect();
     let whole = wanted.table.is_none() && wanted.line.is_none();
@@ -145,10 +146,12 @@ pub(super) fn hold(
         let mut suites: Vec<(usize, Vec<Placed>)> = Vec::new();
         for read in &own {
             let text = files.get(read.file).map_or("", |file| &file.text);
-            let has_note = |mark: &str| has_note(text, mark);
             let before = holder.used.len();
-            let tests: Vec<Placed> =
-                read.tables.iter().flat_map(|(head, said)| holder.hold(said, *head, &has_note)).collect();
+            let tests: Vec<Placed> = read
+                .tables
+                .iter()
+                .flat_map(|(head, end, said)| holder.hold(said, *head, &|mark| has_note(text, *end, mark)))
+                .collect();
             let held = tests.iter().filter(|(_, test)| test.wrong.is_empty()).count();
             let path = files.get(read.file).map_or_else(String::new, |file| file.path.to_string());
             let departures = holder.used.len() - before;
@@ -174,16 +177,24 @@ pub(super) fn hold(
     }
 }
 
-/// Whether a file explains a mark: a line begins with it.
-fn has_note(text: &str, mark: &str) -> bool {
-    let begins = |line: &str| {
-        let line =
-            line.trim_start_matches([' ', '-', '>', '<', '[', '^', '(', '\\']).trim_start_matches("sup>");
-        let rest = line.strip_prefix(mark)?;
-        let rest = rest.trim_start_matches(['<', '/', ']', ')', ':', '.', ' ']).trim_start_matches("sup>");
-        (rest.len() > mark.len() && !line.contains('|')).then_some(())
-    };
-    text.lines().any(|line| begins(line.trim()).is_some())
+/// Whether a mark is explained behind the line where its table ends: a line begins with it, as notes are written.
+fn has_note(text: &str, end: usize, mark: &str) -> bool {
+    text.lines().skip(end.saturating_sub(1)).any(|line| !line.contains('|') && is_note(line.trim(), mark))
+}
+
+/// `[1] …`, `[^1]: …`, `(a) …`, `<sup>a</sup> …`, `\* …`, `1. …`; not a word that begins with the letter, nor an item of a list.
+fn is_note(line: &str, mark: &str) -> bool {
+    // Of a star and a space every list is made.
+    if line.strip_prefix(mark).is_some_and(|rest| mark.starts_with(['*', '-', '+']) && rest.starts_with(' '))
+    {
+        return false;
+    }
+    let bare = line.trim_start_matches([' ', '>', '<', '[', '^', '(', '\\']).trim_start_matches("sup>");
+    let Some(rest) = bare.trim_start_matches("- ").strip_prefix(mark) else { return false };
+    let is_letter = mark.chars().all(char::is_alphabetic);
+    let ends = [']', ')', ':', '.'].iter().any(|own| rest.starts_with(*own)) || rest.starts_with("</sup>");
+    let says = rest.trim_start_matches("</sup>").chars().any(char::is_alphanumeric);
+    says && (ends || !is_letter && rest.starts_with(' '))
 }
 
 /// The golden tables that a table file names, relative to its directory.
@@ -214,4 +225,26 @@ pub(super) fn app(snapshot: &Snapshot, name: &str) -> Result<usize, String> {
     let names = snapshot.apps.iter().map(|app| &*app.name);
     let at = snapshot.apps.iter().position(|app| *app.name == *name);
     at.ok_or_else(|| crate::cli::hypothesis::unknown(&format!("there is no app `{name}`"), name, names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_note_behind_the_table_explains_a_mark() {
+        let text = "a) above\n| x | y |\n|---|---|\n| z | Yes(a) |\nafter all\n* an item\n";
+        assert!(!has_note(text, 5, "a") && !has_note(text, 5, "*"));
+        let notes = [
+            ("a", "<sup>a</sup> own ones"),
+            ("a", "(a) own"),
+            ("1", "1. own"),
+            ("1", "[^1]: own"),
+            ("*", "\\* own"),
+        ];
+        for (mark, note) in notes {
+            assert!(has_note(&format!("{text}{note}\n"), 5, mark), "{note}");
+        }
+        assert!(!has_note("a) own", usize::MAX, "a"));
+    }
 }

@@ -74,6 +74,15 @@ pub(super) fn read(sheet: &Sheet, names: &Names<'_>, diagnostics: &mut Diagnosti
         let message = "a row has more cells than the head";
         diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(*span, ""));
     }
+    let odd = [
+        (&sheet.short, "a row has fewer cells than the head"),
+        (&sheet.mute, "a cell holds no word that can be read"),
+    ];
+    for (span, message) in
+        odd.into_iter().flat_map(|(spans, message)| spans.iter().map(move |span| (span, message)))
+    {
+        diagnostics.push(Diagnostic::error(code::BAD_VALUE, message).at(*span, ""));
+    }
     let columns: Vec<Option<Column>> =
         sheet.head.iter().skip(1).map(|head| column(head, names, diagnostics)).collect();
     let has = |is: fn(&Column) -> bool| columns.iter().flatten().any(is);

@@ -16,6 +16,10 @@ pub(super) struct Sheet {
     pub rows: Vec<Vec<Text>>,
     /// Rows that are longer than the head.
     pub long: Vec<Span>,
+    /// Rows that are shorter: what they leave out may be a bar that was forgotten.
+    pub short: Vec<Span>,
+    /// Cells in which something stands, and no word of it: a picture.
+    pub mute: Vec<Span>,
 }
 
 /// What a cell says, without marks of emphasis; a break is a line's end.
@@ -25,6 +29,8 @@ pub(super) struct Text {
     pub span: Span,
     /// The words.
     pub text: String,
+    /// Whether anything stands there, be it no word.
+    pub stands: bool,
 }
 
 /// The tables of a file.
@@ -45,7 +51,7 @@ fn cell(file: u32, whole: &str, start: usize, end: usize) -> Text {
     // An empty cell is pointed at as a whole.
     let place =
         if kept == 0 { span(file, start, end) } else { span(file, start + lead, start + lead + kept) };
-    Text { span: place, text: plain(raw) }
+    Text { span: place, text: plain(raw), stands: kept > 0 }
 }
 
 fn markdown(file: u32, text: &str) -> Vec<Sheet> {
@@ -86,8 +92,13 @@ fn push(sheet: &mut Sheet, mut row: Vec<Text>, whole: Span) {
     if row.len() > sheet.head.len() {
         sheet.long.push(whole);
     }
+    if row.len() < sheet.head.len() {
+        sheet.short.push(whole);
+    }
+    let is_mute = |own: &&Text| own.text.is_empty() && own.stands;
+    sheet.mute.extend(row.iter().filter(is_mute).map(|own| own.span));
     let end = Span { start: whole.end, ..whole };
-    row.resize(sheet.head.len(), Text { span: end, text: String::new() });
+    row.resize(sheet.head.len(), Text { span: end, text: String::new(), stands: false });
     sheet.rows.push(row);
 }
 
@@ -134,7 +145,11 @@ fn csv(file: u32, text: &str) -> Option<Sheet> {
         let inner =
             raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).map(|own| own.replace("\"\"", "\""));
         let own = cell(file, text, from, to);
-        Text { text: inner.map_or(own.text, |inner| plain(&inner)), span: own.span }
+        Text {
+            text: inner.map_or(own.text, |inner| plain(&inner)),
+            span: own.span,
+            stands: own.stands && raw != "\"\"",
+        }
     };
     for (at, own) in text.char_indices() {
         match own {
@@ -263,7 +278,9 @@ mod tests {
         assert_eq!(texts(&sheets[0].rows[0]), ["A | B", "Yes (Except\nothers)", "✗"]);
         assert_eq!(texts(&sheets[1].rows[0]), ["x", "y"]);
         assert_eq!(texts(&sheets[1].rows[1]), ["&", ""]);
-        assert_eq!(sheets[1].long.len(), 1);
+        assert_eq!((sheets[1].long.len(), sheets[1].short.len()), (1, 1));
+        let pictured = read(0, "roles.md", "| a | b |\n|---|---|\n| x | <img src=\"yes.png\"> |\n| y | |\n");
+        assert_eq!((pictured[0].mute.len(), pictured[0].short.len()), (1, 0));
         let span = sheets[0].rows[0][2].span;
         assert_eq!(text.get(span.start as usize..span.end as usize), Some("✗"));
     }

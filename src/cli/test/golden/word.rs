@@ -26,6 +26,22 @@ const NO: [&str; 19] = [
     "—",
 ];
 
+/// Words behind a yes that take nothing from it.
+const PLAIN: [&str; 12] = [
+    "always",
+    "all",
+    "full",
+    "fully",
+    "unlimited",
+    "every",
+    "everything",
+    "everyone",
+    "any",
+    "entire",
+    "complete",
+    "unrestricted",
+];
+
 /// What a cell says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Word {
@@ -58,7 +74,8 @@ impl Word {
         if let Some(rest) = YES.iter().find_map(|word| behind(text, word)) {
             return Self::Yes(Limit::read(rest));
         }
-        if NO.iter().any(|word| behind(text, word).is_some()) {
+        let rests = NO.iter().filter_map(|word| behind(text, word));
+        if rests.into_iter().any(adds_nothing) {
             return Self::No;
         }
         Self::Named(names(text).into_iter().map(|name| split(&name)).collect())
@@ -74,9 +91,41 @@ impl Limit {
             0 => Self::None,
             1 => Self::Mark(digit(bare)),
             2 if bare.bytes().all(|own| own.is_ascii_digit() || own == b'*') => Self::Mark(bare.to_owned()),
+            _ if is_no_limit(bare) => Self::None,
             _ => Self::Words,
         }
     }
+}
+
+/// Whether words behind a yes say that it is a whole one: `always`, `under all circumstances`; not `all but archived`.
+fn is_no_limit(text: &str) -> bool {
+    const BESIDE: [&str; 15] = [
+        "under",
+        "in",
+        "at",
+        "of",
+        "to",
+        "the",
+        "and",
+        "with",
+        "for",
+        "access",
+        "cases",
+        "circumstances",
+        "rights",
+        "times",
+        "permissions",
+    ];
+    let words = || text.split(|own: char| !own.is_alphanumeric()).filter(|own| !own.is_empty());
+    let is_of = |list: &[&str], word: &str| list.iter().any(|own| own.eq_ignore_ascii_case(word));
+    words().any(|word| is_of(&PLAIN, word)) && words().all(|word| is_of(&PLAIN, word) || is_of(&BESIDE, word))
+}
+
+/// Whether what stands behind a no leaves it one: nothing, brackets, or a mark. `No restrictions` is no no.
+fn adds_nothing(rest: &str) -> bool {
+    let rest = rest.trim_start_matches(['.', ',', ';', ':', '!', ' ']);
+    let is_in_brackets = rest.starts_with(['(', '[']);
+    is_in_brackets || matches!(Limit::read(rest), Limit::None | Limit::Mark(_)) && !is_no_limit(rest)
 }
 
 /// A raised digit is the digit.
@@ -133,7 +182,9 @@ mod tests {
         for text in ["Yes", "✓", "✅", "Y", "yes.", "Full"] {
             assert!(matches!(Word::read(text), Word::Yes(_)), "{text}");
         }
-        for text in ["", "No", "-", "—", "N/A", "x", "X", "✗", "No (Except support)", "none"] {
+        for text in
+            ["", "No", "-", "—", "N/A", "x", "X", "✗", "No (Except support)", "none", "No*", "No.", "no [1]"]
+        {
             assert_eq!(Word::read(text), Word::No, "{text}");
         }
         assert_eq!(Word::read("Yes (Except Owner)"), Word::Yes(Limit::Words));
@@ -156,6 +207,14 @@ mod tests {
             Word::read("Create/Edit and Delete"),
             named(&[("Create", Limit::None), ("Edit", Limit::None), ("Delete", Limit::None)])
         );
+        for text in ["No restrictions", "None withheld", "no limit", "No, all"] {
+            assert!(matches!(Word::read(text), Word::Named(_)), "{text}");
+        }
+        for text in ["Yes (always)", "Yes, under all circumstances", "Full access, unlimited"] {
+            assert_eq!(Word::read(text), Word::Yes(Limit::None), "{text}");
+        }
+        assert_eq!(Word::read("Yes (all except archived)"), Word::Yes(Limit::Words));
+        assert_eq!(Word::read("Yes (every assigned team)"), Word::Yes(Limit::Words));
         assert!(matches!(Word::read("Not sure"), Word::Named(_)));
         assert!(matches!(Word::read("Xylophone"), Word::Named(_)));
     }
