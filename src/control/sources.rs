@@ -118,7 +118,7 @@ pub fn broken_off(gateway: &Path) -> Vec<String> {
 
 /// Reads a directory that needn't be there, and needn't hold anything.
 pub fn read_optional(directory: &Path) -> Result<Sources, Diagnostics> {
-    let is_rules = |entry: fs::DirEntry| entry.file_name().to_str().is_some_and(is_rule_file);
+    let is_rules = |entry: fs::DirEntry| is_rule_file(&entry.file_name().to_string_lossy());
     let holds_some = match fs::read_dir(resolved(directory)) {
         Ok(entries) => entries.flatten().any(is_rules),
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => false,
@@ -160,6 +160,11 @@ fn read_rules(directory: &Path) -> Result<Vec<SourceFile>, Diagnostics> {
         let name = entry.map_err(unlisted)?.file_name();
         match name.to_str() {
             Some(name) if is_rule_file(name) => names.push(name.to_owned()),
+            // It was meant as one: rules that nobody reads aren't the rules that somebody wrote.
+            None if is_rule_file(&name.to_string_lossy()) => {
+                let file = directory.join(&name);
+                return Err(unreadable(format!("the name of `{}` is not UTF-8", file.display())));
+            }
             _ => {}
         }
     }
@@ -210,10 +215,11 @@ fn resolved(directory: &Path) -> PathBuf {
 
 fn read_text(path: &Path, shown: &str) -> Result<String, Diagnostics> {
     let failed = |why: std::io::Error| unreadable(format!("`{shown}` can't be read: {why}"));
-    let file = fs::File::open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
+    // Looked at before it is opened: to open a pipe is to wait for whoever writes to it.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(unreadable(format!("`{shown}` is no file")));
     }
+    let file = fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > FILE_MAX_BYTES {
@@ -348,6 +354,34 @@ mod tests {
         fs::remove_file(set.path("rules/bad.toml")).unwrap();
         fs::create_dir(set.path("rules/bad.toml")).unwrap();
         assert!(set.read().unwrap_err().contains("no file"));
+    }
+
+    #[test]
+    fn a_pipe_is_no_file_and_nobody_waits_for_it() {
+        let set = Set::new();
+        let socket = std::os::unix::net::UnixListener::bind(set.path("rules/socket.toml")).unwrap();
+        assert!(set.read().unwrap_err().contains("no file"));
+        drop(socket);
+        fs::remove_file(set.path("rules/socket.toml")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(set.path("rules/pipe.toml")).status().unwrap();
+        assert!(made.success());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send((set.read(), read_optional(&set.path("rules")).is_err())));
+        let (read, is_refused) = receiver.recv_timeout(Duration::from_secs(20)).expect("it waits");
+        assert!(read.unwrap_err().contains("no file") && is_refused);
+    }
+
+    #[test]
+    fn a_rule_file_whose_name_is_no_text_is_an_error() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let set = Set::new();
+        let name = std::ffi::OsStr::from_bytes(b"caf\xe9.toml");
+        fs::write(set.path("rules").join(name), "x").unwrap();
+        assert!(set.read().unwrap_err().contains("is not UTF-8"));
+        let next = set.path("next");
+        fs::create_dir(&next).unwrap();
+        fs::rename(set.path("rules").join(name), next.join(name)).unwrap();
+        assert!(read_optional(&next).is_err() && set.read().is_ok());
     }
 
     #[test]
