@@ -218,16 +218,20 @@ pub(super) fn read(path: &Path) -> Result<String, Exit> {
     let mut text = Vec::new();
     file.take(FILE_MAX + 1).read_to_end(&mut text).map_err(|why| environment(path, &why))?;
     if text.len() as u64 > FILE_MAX {
-        return Err(invalid(path, "it is larger than 64 MiB"));
+        return Err(unreadable(path, "it is larger than 64 MiB"));
     }
-    String::from_utf8(text).map_err(|_| invalid(path, "it isn't UTF-8"))
+    String::from_utf8(text).map_err(|_| unreadable(path, "it isn't UTF-8"))
 }
 
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Exit> {
-    std::fs::write(path, text).map_err(|why| environment(path, &why))
+    super::written::replace(path, text).map_err(|why| environment(path, &why))
 }
 
 fn environment(path: &Path, why: &std::io::Error) -> Exit {
+    unreadable(path, &why.to_string())
+}
+
+fn unreadable(path: &Path, why: &str) -> Exit {
     tell(&format!("error: `{}`: {why}", path.display()));
     Exit::Environment
 }

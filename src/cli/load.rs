@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Exit;
 use super::hypothesis::now;
@@ -73,7 +74,21 @@ pub(super) fn tell(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Prints a result to standard output. A reader that has gone away, such as `head`, is no mistake.
+/// Whether a result couldn't be printed. It is one fact about the process's one standard output.
+static IS_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Prints a result to standard output. A reader that has gone away, such as `head`, is no mistake; a full disk is, and is
+/// told once.
 pub(super) fn print(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
+    if let Err(why) = writeln!(io::stdout(), "{text}")
+        && why.kind() != io::ErrorKind::BrokenPipe
+        && !IS_LOST.swap(true, Ordering::Relaxed)
+    {
+        tell(&format!("error: standard output can't be written: {why}"));
+    }
+}
+
+/// How the process ends when a verb has ended so: nobody may take an answer that was lost for one.
+pub(super) fn ended(exit: Exit) -> Exit {
+    if IS_LOST.load(Ordering::Relaxed) { Exit::Environment } else { exit }
 }

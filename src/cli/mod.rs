@@ -30,6 +30,7 @@ pub mod suggest;
 pub mod test;
 pub mod token;
 pub mod who;
+mod written;
 
 use clap::{Parser, Subcommand};
 
@@ -140,6 +141,10 @@ enum TokenVerb {
 /// Reads the command line and does what it says.
 #[must_use]
 pub fn run() -> Exit {
+    load::ended(verb())
+}
+
+fn verb() -> Exit {
     match Command::parse().verb {
         Verb::Run(args) => run::run(args),
         Verb::Dev(args) => dev::run(&args),

@@ -25,6 +25,7 @@ use self::life::{Life, Signals};
 pub use self::sockets::Inherited;
 use self::sockets::{Listening, NotBound, Role};
 use super::Exit;
+use super::load::print;
 use crate::audit::Log;
 use crate::config::diagnostic::Style;
 use crate::config::{Carried, Trust, compile};
@@ -91,7 +92,7 @@ pub fn check_only(config: &Path) -> Exit {
     };
     match compile(&sources, Carried::nothing_at(now())) {
         Ok(_) => {
-            let _ = writeln!(io::stdout(), "ok: {} files, {}", sources.files.len(), sources.hash);
+            print(&format!("ok: {} files, {}", sources.files.len(), sources.hash));
             Exit::Yes
         }
         Err(why) => invalid(&NotLoaded { files: sources.files, why }),

@@ -30,6 +30,7 @@ use self::issuer::DevIssuer;
 use self::persona::{Files, Wish};
 use self::socket::TokenSocket;
 use super::Exit;
+use super::load::print;
 use super::serve::{self, Addresses, Inherited, Start};
 use crate::config::Trust;
 use crate::request::Timestamp;
@@ -123,7 +124,7 @@ pub fn run(args: &Args) -> Exit {
 pub fn token(args: &TokenArgs) -> Exit {
     match ask(args) {
         Ok(token) => {
-            let _ = writeln!(io::stdout(), "{token}");
+            print(&token);
             Exit::Yes
         }
         Err(error) => failed(&error),
