@@ -1,10 +1,11 @@
 //! `gatewarden fmt`: files laid out as ours are. What a file says stays what it was, or the file stays as it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Exit;
 use super::import::{read, write};
-use super::load::{Files, print, tell};
+use super::load::{Files, print, report, tell};
+use crate::config::{Diagnostics, FileKind, SourceFile, raw};
 use crate::control::sources;
 use crate::interchange::layout::{Unformatted, format};
 
@@ -38,19 +39,20 @@ fn formatted(args: &Args) -> Result<Exit, Exit> {
             Ok(out) if out == text => {}
             Ok(out) => {
                 changed += 1;
+                if !is_dry {
+                    write(path, &out)?;
+                }
                 print(&path.display().to_string());
                 if args.diff {
                     print(difference(&text, &out).trim_end());
                 }
-                if !is_dry {
-                    write(path, &out)?;
-                }
             }
             Err(why) => {
                 odd += 1;
-                let more =
-                    if why == Unformatted::Unreadable { "; `gatewarden check` says where" } else { "" };
-                tell(&format!("error: `{}` stays as it is: {why}{more}", path.display()));
+                if why == Unformatted::Unreadable {
+                    mistakes(path, text);
+                }
+                tell(&format!("error: `{}` stays as it is: {why}", path.display()));
             }
         }
     }
@@ -61,10 +63,18 @@ fn formatted(args: &Args) -> Result<Exit, Exit> {
     })
 }
 
+/// Says where a text is no TOML.
+fn mistakes(path: &Path, text: String) {
+    let mut found = Diagnostics::default();
+    raw::parse(0, &text, &mut found);
+    let shown = path.to_string_lossy().as_ref().into();
+    report(&found, &[SourceFile { kind: FileKind::Rules, path: shown, text }]);
+}
+
 /// Every file that the gateway reads.
 fn all(args: &Args) -> Result<Vec<PathBuf>, Exit> {
     let sources = sources::read(&args.files.config).map_err(|why| {
-        super::load::report(&why, &[]);
+        report(&why, &[]);
         Exit::refused(&why)
     })?;
     Ok(sources.files.iter().map(|file| PathBuf::from(&*file.path)).collect())

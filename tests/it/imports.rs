@@ -473,5 +473,5 @@ fn files_are_laid_out_or_left_alone() {
     );
     says(&["fmt", &path, "--check"], 0, &[]);
     std::fs::write(&path, "a = \n").unwrap();
-    says(&["fmt", &path], 3, &["isn't TOML"]);
+    says(&["fmt", &path], 3, &["isn't TOML", "GW0001", "x.toml:1:"]);
 }

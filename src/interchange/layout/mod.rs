@@ -78,6 +78,14 @@ fn collect(text: &str, table: &Table, into: &mut Vec<(usize, usize)>) {
         let is_inline = text.get(start..).is_some_and(|rest| rest.starts_with('{'));
         match &entry.value.value {
             Raw::Table(inner) if !is_inline => collect(text, inner, into),
+            // `[[name]]`, which unlike an array stands behind no `=`.
+            Raw::List(items) if !text.get(..start).is_some_and(|own| own.trim_end().ends_with('=')) => {
+                for item in items {
+                    if let Raw::Table(inner) = &item.value {
+                        collect(text, inner, into);
+                    }
+                }
+            }
             _ => into.push((start, end)),
         }
     }

@@ -27,10 +27,24 @@ fn what_is_no_toml_is_left_alone() {
 }
 
 #[test]
+fn arrays_of_tables_are_laid_out_as_tables_are() {
+    let text =
+        "[[a]]\nx = [\n1, [2],\n]\nlong=[[1],\n[2]]\n[[a.b]]\ny=1\n[a.c]\nz  =  [\n{ k = 1 },\n]\n[[a]]\n";
+    let out = format(text).unwrap();
+    assert_eq!(
+        out,
+        "[[a]]\nx    = [\n  1, [2],\n]\nlong = [[1],\n  [2]]\n[[a.b]]\ny = 1\n[a.c]\nz = [\n  { k = 1 },\n]\n[[a]]\n"
+    );
+    assert_eq!(format(&out).unwrap(), out);
+}
+
+#[test]
 fn shipped_files_stay_what_they_are_in_meaning_and_are_stable() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = vec![root.join("gateway.toml")];
-    files.extend(std::fs::read_dir(root.join("rules")).unwrap().map(|entry| entry.unwrap().path()));
+    for directory in ["rules", "rules/tests"] {
+        files.extend(std::fs::read_dir(root.join(directory)).unwrap().map(|entry| entry.unwrap().path()));
+    }
     for path in files.into_iter().filter(|path| path.extension().is_some_and(|own| own == "toml")) {
         let text = std::fs::read_to_string(&path).unwrap();
         let out = format(&text).unwrap();
@@ -57,7 +71,7 @@ fn line() -> impl Strategy<Value = String> {
     let entry =
         (key, blank(), blank(), value, prop_oneof![Just(""), Just("# c"), Just("   # d"), Just("  ")]);
     let entry = entry.prop_map(|(key, one, two, value, after)| format!("{key}{one}={two}{value}{after}"));
-    prop_oneof![6 => entry, 1 => Just(String::new()), 1 => Just("  # alone ".to_owned()), 1 => (0..9u8).prop_map(|n| format!("[t{n}] # t"))]
+    prop_oneof![6 => entry, 1 => Just(String::new()), 1 => Just("  # alone ".to_owned()), 1 => (0..9u8).prop_map(|n| format!("[t{n}] # t")), 1 => (0..3u8).prop_map(|n| format!("[[l{n}]] # t"))]
 }
 
 proptest! {
