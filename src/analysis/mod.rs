@@ -11,6 +11,7 @@ pub mod feasible;
 pub mod guard;
 pub mod lint;
 pub mod matrix;
+pub mod missed;
 pub mod nearest;
 pub mod posed;
 pub mod trace;

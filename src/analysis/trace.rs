@@ -111,7 +111,8 @@ fn facts<'r>(
     }
 }
 
-fn route(app: &App, operation: &Operation) -> Step {
+/// The step that names the operation.
+pub(super) fn route(app: &App, operation: &Operation) -> Step {
     let permissions: Vec<_> =
         operation.permissions().filter_map(|id| app.permission(id)).map(|own| own.name.to_string()).collect();
     let leads = if permissions.is_empty() { "public".to_owned() } else { permissions.join(" or ") };

@@ -3,7 +3,7 @@
 use crate::analysis::closest::{self, Near, Standing, Verdict};
 use crate::analysis::posed::Posed;
 use crate::analysis::trace::{self, Step};
-use crate::analysis::{beside, carried};
+use crate::analysis::{beside, carried, missed};
 use crate::authorize::{Evidence, Ruling};
 use crate::cli::can::{hint, unstated, who_could};
 use crate::cli::hypothesis::Stated;
@@ -49,6 +49,11 @@ impl Answer {
         };
         let mut steps = trace::steps(snapshot, view, &evidence);
         steps.extend(permit.iter().flat_map(|permit| carried::carried(snapshot, permit, &evidence)));
+        if let Some(Rejection::NoRoute | Rejection::MethodNotAllowed { .. }) = rejection
+            && posed.event.is_none()
+        {
+            steps.extend(missed::steps(snapshot, view));
+        }
         if let Some(Rejection::MethodNotAllowed { .. }) = rejection {
             steps.extend(beside::beforehand(snapshot, view));
         }
