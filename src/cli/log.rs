@@ -75,7 +75,8 @@ pub fn verify(args: &VerifyArgs) -> Exit {
         return Exit::Yes;
     }
     print(&format!(
-        "not whole: {findings} findings, {} lines of {count} as they should be",
+        "not whole: {findings} {}, {} lines of {count} as they should be",
+        if findings == 1 { "finding" } else { "findings" },
         verifier.lines()
     ));
     Exit::No
@@ -156,7 +157,11 @@ fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
     if path == Path::new("-") {
         return Ok(Box::new(BufReader::new(io::stdin())));
     }
-    Ok(Box::new(BufReader::new(File::open(path)?)))
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok(Box::new(BufReader::new(file)))
 }
 
 fn is_wanted(args: &ShowArgs, record: &Record) -> bool {

@@ -44,6 +44,8 @@ pub fn run(args: &Args) -> Exit {
         apps.into_iter().map(|app| (app, only(matrix::of(app), &args.roles))).collect();
     print(&match args.format {
         Format::Json => machine(&tables, args.app.is_some()),
+        // Apps have other columns each, so that one table has a row for each cell.
+        Format::Csv if args.app.is_none() => render(Format::Csv, &[long(&tables)]),
         format => render(format, &tables.iter().map(|(app, own)| grid(app, own)).collect::<Vec<_>>()),
     });
     Exit::Yes
@@ -103,6 +105,33 @@ fn grid(app: &App, matrix: &Matrix) -> Grid {
     grid
 }
 
+/// Every app's cells, a row for each.
+fn long(tables: &[(&App, Matrix)]) -> Grid {
+    let mut grid = Grid::new("", ["App", "Resource", "Scope", "Role", "Granted"]);
+    for (app, matrix) in tables {
+        for row in &matrix.rows {
+            for (role, cells) in matrix.roles.iter().zip(&row.cells) {
+                for (scope, granted) in row.scopes.iter().zip(cells) {
+                    let granted = match granted {
+                        Granted::No => Cell::no("no"),
+                        Granted::Yes => Cell::yes("yes"),
+                        Granted::If(conditions) => Cell::under("yes", under(conditions)),
+                    };
+                    let names = [&*app.name, &*row.resource, &**scope, &**role].map(Cell::from);
+                    grid.row(names.into_iter().chain([granted]));
+                }
+            }
+        }
+    }
+    grid
+}
+
+/// `if own, reader`, or `if home, or if reader`.
+fn under(conditions: &[Vec<Box<str>>]) -> String {
+    let texts: Vec<String> = conditions.iter().map(|own| own.join(", ")).collect();
+    format!("if {}", texts.join(", or if "))
+}
+
 /// A cell in words: `yes`, `-`, `view manage`, `view(a)`.
 fn cell(row: &Row, cells: &[Granted]) -> Cell {
     let word = |(scope, granted): (&str, &Granted)| {
@@ -110,10 +139,7 @@ fn cell(row: &Row, cells: &[Granted]) -> Cell {
         match granted {
             Granted::No => None,
             Granted::Yes => Some(Cell::yes(name)),
-            Granted::If(conditions) => {
-                let texts: Vec<String> = conditions.iter().map(|own| own.join(", ")).collect();
-                Some(Cell::under(name, format!("if {}", texts.join(", or if "))))
-            }
+            Granted::If(conditions) => Some(Cell::under(name, under(conditions))),
         }
     };
     let words = row.scopes.iter().map(|scope| &**scope).zip(cells).filter_map(word);

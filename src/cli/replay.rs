@@ -50,7 +50,7 @@ struct Printed<'p> {
     unread: &'p Unread,
 }
 
-/// Replays; exit 1 for what `--fail-on` names, and only for that.
+/// Replays; exit 1 for what `--fail-on` names, and where there was nothing to replay.
 pub fn run(args: &Args) -> Exit {
     let rules = match &args.rules {
         Some(spec) => RuleSet::read(spec, &args.files.config),
@@ -76,11 +76,11 @@ pub fn run(args: &Args) -> Exit {
         Format::Md => print::markdown(&printed),
     };
     print(text.trim_end());
-    let Some(fail_on) = args.fail_on else { return Exit::Yes };
     if replay.records == 0 {
-        tell("error: nothing was replayed, so that nothing is known of the change");
+        tell("error: the logs hold no decision that can be read, so that nothing is known of the change");
         return Exit::No;
     }
+    let Some(fail_on) = args.fail_on else { return Exit::Yes };
     let is_wanted = |kind: &Kind| match fail_on {
         FailOn::Widen => kind.widens(),
         FailOn::Narrow => kind.narrows(),

@@ -291,6 +291,19 @@ fn can_lists_what_a_role_may_do() {
 }
 
 #[test]
+fn explain_names_what_is_near_a_path_that_no_rule_has() {
+    let explain = ["explain", "--role", "agent"];
+    let of = |method, path| [&explain[..], &[method, path]].concat();
+    says(
+        &of("DELETE", "/cim/customers"),
+        1,
+        &["the path has no DELETE; it has GET", "GET /cim/customers -> "],
+    );
+    says(&of("GET", "/cim/custmers"), 1, &["the nearest are", "GET /cim/customers -> "]);
+    says(&of("GET", "/q"), 1, &["no rule has the path"]);
+}
+
+#[test]
 fn explain_shows_each_step_with_its_place_and_the_false_test() {
     let asked = [
         "explain",
@@ -340,6 +353,8 @@ fn matrix_prints_a_table_that_can_be_laid_beside_the_documents() {
     assert_eq!(row("state-change"), ["state-change", "view", "view", "-"]);
     let md = says(&["matrix", "--app", "connect", "--format", "md"], 0, &[]);
     assert!(md.contains("| SSO Configuration | yes | no | no | no | no |"), "{md}");
+    let csv = says(&["matrix", "--format", "csv"], 0, &["\"connect\",\"SSO Configuration\","]);
+    assert!(csv.lines().all(|line| line.split("\",\"").count() == 5), "{csv}");
     let csv = says(&["matrix", "--app", "connect", "--format", "csv"], 0, &[]);
     assert!(csv.contains("\"SSO Configuration\",\"yes\",\"no\""), "{csv}");
     let json = says(&["matrix", "--app", "admin", "--format", "json"], 0, &[]);

@@ -97,8 +97,9 @@ impl SnapshotDiff {
             format!("; {unconfirmed} rows couldn't be confirmed by a request and count as widening")
         };
         format!(
-            "{may}: {gains} gained, {loses} lost, {differently} answered differently, {} settings{doubt}",
-            self.settings.len()
+            "{may}: {gains} gained, {loses} lost, {differently} answered differently, {} {}{doubt}",
+            self.settings.len(),
+            if self.settings.len() == 1 { "setting" } else { "settings" },
         )
     }
 }

@@ -202,10 +202,10 @@ fn summary(sources: &Sources, snapshot: &Snapshot) {
     }
     let short = snapshot.hash.get(..8).unwrap_or(&snapshot.hash);
     print(&format!(
-        "ok: {} files, {} apps, {} tenants, rules {short}",
-        sources.files.len(),
-        snapshot.apps.len(),
-        snapshot.directory.tenants().len(),
+        "ok: {}, {}, {}, rules {short}",
+        counted(sources.files.len(), "file"),
+        counted(snapshot.apps.len(), "app"),
+        counted(snapshot.directory.tenants().len(), "tenant"),
     ));
 }
 

@@ -72,8 +72,7 @@ pub(super) fn gather(
     let wanted: Vec<golden::Wanted> =
         typed.chain(tables.iter().flat_map(|table| table.golden.iter().cloned())).collect();
     let read = |own: &golden::Wanted| golden::read(own, snapshot, &mut sources, diagnostics);
-    let golden: Result<Vec<_>, String> = wanted.iter().map(read).collect();
-    let golden = golden.map_err(|text| Unread { text, exit: Exit::Invalid })?;
+    let golden = wanted.iter().map(read).collect::<Result<Vec<_>, Unread>>()?;
     Ok(Gathered { sources, tables, golden })
 }
 

@@ -9,7 +9,7 @@ use super::super::Args;
 use super::super::printed;
 use crate::cli::hypothesis::Unposed;
 use crate::cli::load::tell;
-use crate::cli::{logs, rulesets};
+use crate::cli::{Exit, logs, rulesets};
 use crate::control::sources;
 use crate::plumbing::Sink;
 use crate::record::{Record, parse};
@@ -28,10 +28,13 @@ pub(super) struct Found {
 /// Finds it. Where it is nowhere, that is printed.
 pub(super) fn find(args: &Args, id: &str) -> Result<Option<Found>, Unposed> {
     let mut looked: Vec<String> = Vec::new();
-    if args.logs.is_empty()
-        && let Some(found) = of_gateway(args, id, &mut looked)
-    {
-        return Ok(Some(found));
+    let mut is_answered = false;
+    if args.logs.is_empty() {
+        match of_gateway(args, id, &mut looked) {
+            Asked::Found(found) => return Ok(Some(*found)),
+            Asked::Unknown => is_answered = true,
+            Asked::Unanswered => {}
+        }
     }
     let named = if args.logs.is_empty() { of_config(args) } else { args.logs.clone() };
     let logs: Vec<PathBuf> = named.iter().flat_map(|log| logs::with_rotated(log)).collect();
@@ -48,38 +51,48 @@ pub(super) fn find(args: &Args, id: &str) -> Result<Option<Found>, Unposed> {
     looked.extend(logs.iter().map(|log| log.display().to_string()));
     let Some((record, place)) = found else {
         super::unknown(id, &looked);
-        return Ok(None);
+        // Where there was nowhere to look, nothing is known of it, not even that it isn't there.
+        return if is_answered || !logs.is_empty() { Ok(None) } else { Err(printed(Exit::Environment)) };
     };
     Ok(Some(Found { record, place, more: count - 1, logs }))
 }
 
+/// What came of asking the running gateway.
+enum Asked {
+    Found(Box<Found>),
+    /// It has no such decision in memory.
+    Unknown,
+    /// None answers.
+    Unanswered,
+}
+
 /// What the running gateway has in memory.
-fn of_gateway(args: &Args, id: &str, looked: &mut Vec<String>) -> Option<Found> {
+fn of_gateway(args: &Args, id: &str, looked: &mut Vec<String>) -> Asked {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if !id.bytes().all(is_plain) {
-        return None;
+        return Asked::Unknown;
     }
     let asked =
         rulesets::ask(&args.files.config, &Method::GET, &format!("/decisions/{id}"), Default::default());
     match asked {
         Err(why) => {
             looked.push(format!("the running gateway ({why})"));
-            None
+            Asked::Unanswered
         }
         Ok((StatusCode::OK, body)) => match parse(&body) {
             Ok(Some(record)) => {
                 let place = "the running gateway".to_owned();
-                Some(Found { record, place, more: 0, logs: Vec::new() })
+                Asked::Found(Box::new(Found { record, place, more: 0, logs: Vec::new() }))
             }
             _ => {
                 tell("the running gateway's answer can't be read: is it of another version?");
                 looked.push("the running gateway, whose answer can't be read".to_owned());
-                None
+                Asked::Unanswered
             }
         },
         Ok(_) => {
             looked.push("the running gateway, which holds the last ones".to_owned());
-            None
+            Asked::Unknown
         }
     }
 }

@@ -15,8 +15,10 @@ use self::names::Names;
 use self::reading::Reading;
 use self::says::Said;
 use self::sheet::Sheet;
+use super::files::Unread;
 use super::filter::Filter;
 use super::sum::{Golden, Suite, Sum};
+use crate::cli::Exit;
 use crate::config::diagnostic::{LineIndex, code};
 use crate::config::raw::{self, Table};
 use crate::config::{Diagnostic, Diagnostics, FileKind, SourceFile, Span};
@@ -52,9 +54,21 @@ pub(super) fn read(
     snapshot: &Snapshot,
     files: &mut Vec<SourceFile>,
     diagnostics: &mut Diagnostics,
-) -> Result<Read, String> {
+) -> Result<Read, Unread> {
     let shown = wanted.path.display().to_string();
-    let text = std::fs::read_to_string(&wanted.path).map_err(|why| format!("{shown}: {why}"))?;
+    let text = std::fs::read_to_string(&wanted.path)
+        .map_err(|why| Unread { text: format!("{shown}: {why}"), exit: Exit::Environment })?;
+    understood(wanted, (shown, text), snapshot, files, diagnostics)
+        .map_err(|text| Unread { text, exit: Exit::Invalid })
+}
+
+fn understood(
+    wanted: &Wanted,
+    (shown, text): (String, String),
+    snapshot: &Snapshot,
+    files: &mut Vec<SourceFile>,
+    diagnostics: &mut Diagnostics,
+) -> Result<Read, String> {
     let index = u32::try_from(files.len()).unwrap_or(u32::MAX);
     let sheets = sheet::read(index, &shown, &text);
     files.push(SourceFile { kind: FileKind::Rules, path: shown.as_str().into(), text });
