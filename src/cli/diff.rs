@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Exit {
         Ok(both) => both,
         Err(exit) => return exit,
     };
-    let found = diff(&old.snapshot, &new.snapshot);
+    let found = diff(&old.snapshot, &new.snapshot).with_contents(&old.contents(), &new.contents());
     match args.format {
         Format::Human => print(&format!("{}\n{}", sides(&old, &new, "\n"), found.to_text().trim_end())),
         Format::Md => print(&format!("{}\n{}", found.to_markdown(), sides(&old, &new, " · "))),

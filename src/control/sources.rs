@@ -253,10 +253,16 @@ fn hash(files: &[SourceFile]) -> String {
     hex(context.finish().as_ref())
 }
 
+/// SHA-256 of what stands in a file.
+#[must_use]
+pub fn bytes_hash(bytes: &[u8]) -> String {
+    hex(digest::digest(&digest::SHA256, bytes).as_ref())
+}
+
 /// SHA-256 of one file's text.
 #[must_use]
 pub fn file_hash(text: &str) -> String {
-    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+    bytes_hash(text.as_bytes())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -19,6 +19,7 @@ mod cors;
 mod decisions;
 mod dev;
 mod diff;
+mod diff_fooled;
 mod diff_size;
 mod differential;
 mod explain;

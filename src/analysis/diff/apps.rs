@@ -8,11 +8,13 @@ use super::Effect::{self, Narrows, Neither, Widens};
 use super::carries;
 use super::same;
 use super::settings::{Rows, strings};
+use super::subject::Named;
 use super::tenants::Tenants;
+use super::untested;
 use crate::budget::Rate;
 use crate::policy::cors::Origins;
 use crate::policy::limit::Limits;
-use crate::policy::{App, Operand, TenantRule, Term};
+use crate::policy::{App, TenantRule, Term};
 use crate::snapshot::Snapshot;
 
 /// What is set differently in apps.
@@ -27,6 +29,11 @@ pub(super) fn settings(rows: &mut Rows, (old, new): (&Snapshot, &Snapshot), tena
                 values(rows, &of, (before, after), tenants);
                 if !same::app((old, new), before, after) {
                     app(rows, &of, (old, before), (new, after));
+                    if Named::of(&[before, after]).beyond {
+                        let text = "its conditions read the roles in a way that isn't looked at for every choice of \
+                                    roles that a caller may hold";
+                        rows.add(Widens, &of, text);
+                    }
                 }
             }
             (None, None) => {}
@@ -34,18 +41,11 @@ pub(super) fn settings(rows: &mut Rows, (old, new): (&Snapshot, &Snapshot), tena
     }
 }
 
-/// A tenant's value that apps are told, or that lists are filtered by: what they make of it nobody knows here.
+/// A tenant's value that apps are told or asked by, or that lists and answers are filtered by: what they make of it nobody
+/// knows here.
 fn values(rows: &mut Rows, of: &str, (old, new): (&App, &App), tenants: &Tenants) {
-    let told = |app: &App| -> BTreeSet<usize> {
-        let narrows = app.operations.iter().flat_map(|own| &own.obligations.narrows);
-        let narrows = narrows.filter_map(|own| match own.value {
-            Operand::Fact(at) => Some(at),
-            Operand::Literal(_) => None,
-        });
-        app.injects.iter().map(|own| own.fact).chain(narrows).collect()
-    };
-    let (told, facts) = (told(new), &new.facts);
-    for fact in told.into_iter().filter_map(|at| facts.get(at)) {
+    let told = untested::facts(new);
+    for fact in told.into_iter().filter_map(|at| new.facts.get(at)) {
         let crate::fact::Source::Tenant(setting) = &fact.source else { continue };
         for (name, pair) in tenants.iter() {
             if let (Some(before), Some(after)) = (&pair.old, &pair.new)
@@ -53,7 +53,7 @@ fn values(rows: &mut Rows, of: &str, (old, new): (&App, &App), tenants: &Tenants
                 && after.uses(&new.name)
                 && before.fact(setting) != after.fact(setting)
             {
-                let text = format!("is told another value of {} for tenant {name}", fact.name);
+                let text = format!("is told, or shows by, another value of {} for tenant {name}", fact.name);
                 rows.add(Widens, of, text);
             }
         }
@@ -165,7 +165,10 @@ fn wildcards(rows: &mut Rows, of: &str, old: &App, new: &App) {
 fn facts(rows: &mut Rows, of: &str, old: &App, new: &App) {
     for (at, fact) in new.facts.iter().enumerate() {
         let Some(before) = old.facts.iter().position(|own| own.name == fact.name) else { continue };
-        rows.changed(Neither, of, "fact", &carries::fact(old, before), &carries::fact(new, at));
+        // One text may be read as several values, and another value as none.
+        let is_same_kind = old.facts.get(before).is_some_and(|own| own.kind == fact.kind);
+        let effect = if is_same_kind { Neither } else { Widens };
+        rows.changed(effect, of, "fact", &carries::fact(old, before), &carries::fact(new, at));
     }
 }
 

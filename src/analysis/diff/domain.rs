@@ -1,6 +1,7 @@
 //! What a variable may say, as far as it matters: every value that a rule names, one of each kind that it tells apart, one
 //! that no rule knows, nothing, and something unreadable. Rules compare and compute nothing, so that no other value can
-//! be answered otherwise than one of these.
+//! be answered otherwise than one of these. Where variables are compared with each other there are as many of each kind as
+//! there are variables, so that all of them can be different, or stand in any order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -9,6 +10,7 @@ use http::HeaderValue;
 use jiff::civil::{Date, Time};
 use serde_json::{Value as Json, json};
 
+use super::apart::{APART_MAX, Apart};
 use super::world::{Known, Read, Term, Test, Var};
 use crate::fact::{Literal, Mark, Type, is_node};
 use crate::json::{Pattern, Segment};
@@ -17,9 +19,13 @@ use crate::zone::Zone;
 /// Elements of which every set is looked at.
 const ELEMENTS_MAX: usize = 8;
 
+/// Members of a kind that are tried before it is taken that none of them can be said in some place.
+const TRIES_MAX: usize = 256;
+
 /// What the rules of one part of a table name.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
+    apart: Apart,
     strings: Vec<String>,
     ints: BTreeSet<i64>,
     addresses: BTreeSet<IpAddr>,
@@ -30,11 +36,19 @@ pub(super) struct Pool {
 /// Ids that a tenants file knows, by side.
 pub(super) type Ids<'i> = &'i dyn Fn(Known) -> BTreeSet<String>;
 
+/// What the variables of a part are restricted to: each may say a text, or not.
+pub(super) type CanSay<'c> = &'c [&'c dyn Fn(&str) -> bool];
+
 impl Pool {
-    /// Gathers what `tests` name. `apart` is how many variables may each say something that no rule knows.
-    pub(super) fn of<'t>(tests: impl Iterator<Item = &'t Test> + Clone, apart: usize, ids: Ids<'_>) -> Self {
-        let mut pool = Self::default();
-        let mut sets: Vec<BTreeSet<String>> = Vec::new();
+    /// Gathers what `tests` name, and `more`, which variables say that no rule names.
+    pub(super) fn of<'t>(
+        tests: impl Iterator<Item = &'t Test> + Clone,
+        more: &[String],
+        ids: Ids<'_>,
+        can_say: CanSay<'_>,
+    ) -> Self {
+        let mut pool = Self { apart: Apart::of(tests.clone()), ..Self::default() };
+        let mut sets: Vec<BTreeSet<String>> = more.iter().map(|own| BTreeSet::from([own.clone()])).collect();
         let mut marks: Vec<(Mark, Zone)> = Vec::new();
         for test in tests {
             let zone = zone(test);
@@ -50,12 +64,24 @@ impl Pool {
                 _ => {}
             }
         }
-        pool.strings = representatives(&sets);
-        let fresh = ["other", "another", "someone-else", "fourth"];
-        let fresh =
-            fresh.iter().map(ToString::to_string).filter(|own| !sets.iter().any(|set| set.contains(own)));
-        pool.strings.extend(fresh.take(apart.clamp(1, 4)));
-        pool.moments = moments(&marks);
+        let apart = pool.apart.texts;
+        let mut strings = representatives(&sets, apart, can_say);
+        if pool.apart.hierarchy {
+            // Members of a list lie in different places.
+            strings.extend(sets.iter().flatten().filter(|own| is_node(own)).cloned());
+        }
+        if pool.apart.plain {
+            strings.insert(String::new());
+        }
+        let named = ["other", "another", "someone-else", "fourth"].map(str::to_owned).into_iter();
+        let fresh: Vec<String> = named
+            .chain((5..).map(|at| format!("other-{at}")))
+            .filter(|own| !sets.iter().any(|set| set.contains(own)))
+            .take(TRIES_MAX.min(apart + 16))
+            .collect();
+        strings.extend(sayable(fresh.iter(), apart, can_say));
+        pool.strings = strings.into_iter().collect();
+        pool.moments = moments(&marks, pool.apart.times);
         pool
     }
 
@@ -63,11 +89,18 @@ impl Pool {
     fn constants(&mut self, test: &Test, visit: &mut dyn FnMut(&Literal)) {
         let mut take = |literal: &Literal| match literal {
             Literal::Int(number) => {
-                self.ints.extend([-2, -1, 0, 1, 2].map(|by| number.saturating_add(by)));
+                let reach = self.apart.reach();
+                self.ints.extend((-reach..=reach).map(|by| number.saturating_add(by)));
             }
-            Literal::Ip(address) => self.addresses.extend(around(*address, *address)),
+            Literal::Ip(address) => {
+                let apart = self.apart.addresses;
+                self.addresses.extend(around(*address, *address, apart));
+            }
             Literal::Nets(nets) => {
-                nets.iter().for_each(|net| self.addresses.extend(around(net.network(), net.broadcast())));
+                let ends = nets.iter().map(|net| (net.network(), net.broadcast()));
+                ends.for_each(|(first, last)| {
+                    self.addresses.extend(around(first, last, self.apart.addresses));
+                });
             }
             other => visit(other),
         };
@@ -114,10 +147,8 @@ impl Pool {
                 }
             }
         }
-        if matches!(var, Var::Header(_)) {
-            let can_be_sent = |own: &Json| own.as_str().is_some_and(|own| HeaderValue::from_str(own).is_ok());
-            found.retain(|own| own.as_ref().is_none_or(can_be_sent));
-        }
+        let can_be_sent = |own: &Json| own.as_str().is_none_or(|own| can_be_sent(var, own));
+        found.retain(|own| own.as_ref().is_none_or(can_be_sent));
         let mut seen: Vec<Option<Json>> = Vec::new();
         found.retain(|own| {
             let new = !seen.contains(own);
@@ -136,6 +167,10 @@ impl Pool {
         let text = matches!(var, Var::Header(_) | Var::Query(_) | Var::Segment(..));
         let spelled = |value: Json| if text { Json::String(value.to_string()) } else { value };
         match read.kind {
+            Type::String if self.apart.hierarchy => {
+                let nodes = self.nodes();
+                self.strings.iter().chain(&nodes).map(|own| json!(own)).collect()
+            }
             Type::String => self.strings.iter().map(|own| json!(own)).collect(),
             Type::Node => self.nodes().into_iter().map(Json::String).collect(),
             Type::Bool => [true, false].into_iter().map(|own| spelled(json!(own))).collect(),
@@ -152,40 +187,84 @@ impl Pool {
     }
 
     fn numbers(&self) -> BTreeSet<i64> {
-        self.ints.iter().copied().chain([0, 1, 2]).collect()
+        let reach = self.apart.reach();
+        self.ints.iter().copied().chain(-reach..=reach).collect()
     }
 
     fn addresses(&self) -> BTreeSet<IpAddr> {
         let elsewhere = ["192.0.2.7", "2001:db8::7"].into_iter().filter_map(|own| own.parse().ok());
+        let elsewhere = elsewhere.flat_map(|own| around(own, own, self.apart.addresses));
         self.addresses.iter().copied().chain(elsewhere).collect()
     }
 
-    /// The named places of a hierarchy, what is above and below them, and a place elsewhere.
+    /// The named places of a hierarchy, what is above, and below each of them as many places beside and below each other
+    /// as could be told apart.
     fn nodes(&self) -> BTreeSet<String> {
-        let mut nodes = BTreeSet::new();
+        let apart = self.apart.nodes;
+        let mut places: BTreeSet<String> = BTreeSet::new();
         for text in self.strings.iter().filter(|own| is_node(own)) {
-            nodes.insert(text.clone());
-            nodes.insert(format!("{text}/below"));
             let mut above = text.as_str();
+            places.insert(text.clone());
             while let Some((upper, _)) = above.rsplit_once('/') {
-                nodes.insert(upper.to_owned());
-                nodes.insert(format!("{upper}/beside"));
+                places.insert(upper.to_owned());
                 above = upper;
             }
         }
-        nodes.retain(|own| is_node(own));
-        nodes
+        let is_named = |name: &String| self.strings.iter().any(|own| own.split('/').any(|part| part == name));
+        let names = (0..).map(|at| if at == 0 { "below".to_owned() } else { format!("below-{at}") });
+        let names: Vec<String> = names.filter(|own| !is_named(own)).take(apart).collect();
+        let mut level: Vec<String> = places.iter().cloned().collect();
+        for _ in 0..apart.min(NODE_DEPTH_MAX) {
+            let deeper = |own: &String| {
+                names
+                    .iter()
+                    .map(|name| format!("{own}/{name}"))
+                    .filter(|own| is_node(own))
+                    .collect::<Vec<_>>()
+            };
+            level = level.iter().flat_map(deeper).collect();
+            places.extend(level.iter().cloned());
+        }
+        places.retain(|own| is_node(own));
+        places
     }
 }
 
-/// Of strings that stand in the same sets one: no rule tells the others from it.
-fn representatives(sets: &[BTreeSet<String>]) -> Vec<String> {
-    let mut kinds: BTreeMap<Vec<usize>, &String> = BTreeMap::new();
+/// Names that a node can have below another.
+const NODE_DEPTH_MAX: usize = 3;
+
+/// Whether a request can have this text there at all.
+pub(super) fn can_be_sent(var: &Var, text: &str) -> bool {
+    !matches!(var, Var::Header(_)) || (HeaderValue::from_str(text).is_ok() && text.trim() == text)
+}
+
+/// Whether a text can stand in a query or a header by itself.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && HeaderValue::from_str(text).is_ok()
+}
+
+/// The first few texts that each variable can say.
+fn sayable<'t>(
+    texts: impl Iterator<Item = &'t String> + Clone,
+    apart: usize,
+    can_say: CanSay<'_>,
+) -> BTreeSet<String> {
+    let mut found: BTreeSet<String> = texts.clone().take(apart).cloned().collect();
+    let ways: [&dyn Fn(&str) -> bool; 2] = [&is_plain, &|own| !is_plain(own)];
+    for can_say in can_say.iter().chain(&ways) {
+        found.extend(texts.clone().take(TRIES_MAX).filter(|own| can_say(own)).take(apart).cloned());
+    }
+    found
+}
+
+/// Of strings that stand in the same sets so many as variables can tell apart: no rule tells the others from them.
+fn representatives(sets: &[BTreeSet<String>], apart: usize, can_say: CanSay<'_>) -> BTreeSet<String> {
+    let mut kinds: BTreeMap<Vec<usize>, Vec<&String>> = BTreeMap::new();
     for text in sets.iter().flatten().collect::<BTreeSet<_>>() {
         let stands = (0..sets.len()).filter(|at| sets.get(*at).is_some_and(|set| set.contains(text)));
-        kinds.entry(stands.collect()).or_insert(text);
+        kinds.entry(stands.collect()).or_default().push(text);
     }
-    kinds.into_values().cloned().collect()
+    kinds.into_values().flat_map(|own| sayable(own.into_iter(), apart, can_say)).collect()
 }
 
 /// Every set of a few elements; of many those that some rule could tell apart by one element or two.
@@ -210,21 +289,23 @@ pub(super) fn is_partial(pool: &Pool, reads: &[&Read]) -> bool {
     pool.strings.len() > ELEMENTS_MAX && reads.iter().any(|read| read.kind == Type::Set)
 }
 
-/// The ends of a range of addresses, and what is just outside.
-fn around(first: IpAddr, last: IpAddr) -> Vec<IpAddr> {
-    let step = |address: IpAddr, up: bool| -> Option<IpAddr> {
+/// The ends of a range of addresses, and a few on either side of each.
+fn around(first: IpAddr, last: IpAddr, apart: usize) -> Vec<IpAddr> {
+    let by = u32::try_from(apart).unwrap_or(u32::MAX);
+    let step = |address: IpAddr, by: u32, up: bool| -> Option<IpAddr> {
         Some(match address {
             IpAddr::V4(own) => {
                 let bits = u32::from(own);
-                IpAddr::V4(if up { bits.checked_add(1)? } else { bits.checked_sub(1)? }.into())
+                IpAddr::V4(if up { bits.checked_add(by)? } else { bits.checked_sub(by)? }.into())
             }
             IpAddr::V6(own) => {
-                let bits = u128::from(own);
-                IpAddr::V6(if up { bits.checked_add(1)? } else { bits.checked_sub(1)? }.into())
+                let (bits, by) = (u128::from(own), u128::from(by));
+                IpAddr::V6(if up { bits.checked_add(by)? } else { bits.checked_sub(by)? }.into())
             }
         })
     };
-    [Some(first), Some(last), step(first, false), step(last, true)].into_iter().flatten().collect()
+    let near = |own: IpAddr| (0..=by).flat_map(move |by| [step(own, by, true), step(own, by, false)]);
+    near(first).chain(near(last)).flatten().collect()
 }
 
 fn zone(test: &Test) -> Zone {
@@ -238,7 +319,8 @@ fn zone(test: &Test) -> Zone {
 }
 
 /// Moments before, at and after every mark, on every day of the week, as clocks show them in the marks' zones.
-fn moments(marks: &[(Mark, Zone)]) -> BTreeSet<i64> {
+fn moments(marks: &[(Mark, Zone)], apart: usize) -> BTreeSet<i64> {
+    let apart = i64::try_from(apart).unwrap_or(i64::MAX).min(APART_MAX);
     let mut found = BTreeSet::new();
     let mut zones: Vec<&Zone> = Vec::new();
     for (_, zone) in marks {
@@ -268,7 +350,7 @@ fn moments(marks: &[(Mark, Zone)]) -> BTreeSet<i64> {
                 );
             }
             Mark::Instant(at) => {
-                found.extend([-1, 0, 1].map(|by| at.as_second().saturating_add(by)));
+                found.extend((-apart..=apart).map(|by| at.as_second().saturating_add(by)));
                 around(zone.datetime(*at).date());
             }
         }
@@ -277,7 +359,8 @@ fn moments(marks: &[(Mark, Zone)]) -> BTreeSet<i64> {
     for zone in zones {
         for date in &dates {
             for clock in &clocks {
-                found.extend(zone.instant(date.to_datetime(*clock)).map(|at| at.as_second()));
+                let at = zone.instant(date.to_datetime(*clock)).map(|at| at.as_second());
+                found.extend(at.into_iter().flat_map(|at| (0..apart).map(move |by| at.saturating_add(by))));
             }
         }
     }

@@ -33,6 +33,8 @@ struct Finder<'f> {
     same_ids: bool,
     /// How many questions may still be searched; what is left then is undecided.
     left: u32,
+    /// Whether it is told of the way in question already that a field is shown newly.
+    tells_shown: bool,
 }
 
 /// Most questions of one comparison.
@@ -60,6 +62,7 @@ pub(super) fn access(old: &Snapshot, new: &Snapshot, tenants: &Tenants) -> Vec<A
         rows: BTreeMap::new(),
         same_ids: same_ids(old, new),
         left: QUESTIONS_MAX,
+        tells_shown: false,
     };
     walk(&old.routes, &new.routes, &mut |way, from, to| {
         if finder.may_differ(from, to) {
@@ -169,6 +172,7 @@ impl Finder<'_> {
     }
 
     fn way(&mut self, place: &Place, from: &[OperationRef], to: &[OperationRef]) {
+        self.tells_shown = false;
         let question = Question { old: self.old, new: self.new, place, from, to, tenants: self.tenants };
         if let Some(found) = question.of_nobody() {
             self.note(&question, "nobody (no token)", found, None);
@@ -182,6 +186,7 @@ impl Finder<'_> {
             }
         }
         self.carried(&question);
+        self.shown(&question);
     }
 
     /// Whether both sides' files say the same of this way to these callers.
@@ -251,26 +256,44 @@ impl Finder<'_> {
         } else {
             Wider::Same
         };
-        match self.let_through(question) {
-            Ok(None) => {}
-            Ok(Some(mut found)) => {
-                (found.wider, found.detail) = (wider, detail.join("; "));
-                found.when.clear();
-                self.note(question, "whoever is let through", found, None);
-            }
-            Err(TooMuch) => {
-                let found = Finding {
-                    outcome: Outcome::Differently,
-                    wider,
-                    detail: detail.join("; "),
-                    when: Vec::new(),
-                    posed: None,
-                    answers: None,
-                    decided: false,
-                };
-                self.note(question, "whoever is let through", found, None);
-            }
+        self.whoever(question, wider, detail.join("; "));
+    }
+
+    /// Fields that are shown newly to who holds another role beside the one that lets it through.
+    fn shown(&mut self, question: &Question<'_>) {
+        let newly = super::shown::newly((self.old, question.from), (self.new, question.to));
+        if newly.is_empty() || self.tells_shown {
+            return;
         }
+        let of_field = |(field, to): (&String, &BTreeSet<String>)| {
+            let to: Vec<&str> = to.iter().map(String::as_str).collect();
+            let to = if to.is_empty() {
+                "in more cases".to_owned()
+            } else {
+                format!("to who holds {}", to.join(" or "))
+            };
+            format!("`{field}` is shown {to}, whatever else they hold")
+        };
+        let detail: Vec<String> = newly.iter().map(of_field).collect();
+        self.whoever(question, Wider::With, format!("now: {}", detail.join("; ")));
+    }
+
+    /// A difference that doesn't hang on who is let through.
+    fn whoever(&mut self, question: &Question<'_>, wider: Wider, detail: String) {
+        let found = match self.let_through(question) {
+            Ok(None) => return,
+            Ok(Some(found)) => Finding { wider, detail, when: Vec::new(), ..found },
+            Err(TooMuch) => Finding {
+                outcome: Outcome::Differently,
+                wider,
+                detail,
+                when: Vec::new(),
+                posed: None,
+                answers: None,
+                decided: false,
+            },
+        };
+        self.note(question, "whoever is let through", found, None);
     }
 
     fn let_through(&mut self, question: &Question<'_>) -> Result<Option<Finding>, TooMuch> {
@@ -302,6 +325,7 @@ impl Finder<'_> {
             (Outcome::Loses, ..) | (Outcome::Differently, Wider::Without, _) => Effect::Narrows,
             (Outcome::Differently, Wider::Same, _) => Effect::Neither,
         };
+        self.tells_shown |= effect == Effect::Widens && found.detail.ends_with("is hidden in the answer");
         let side = match found.outcome {
             Outcome::Loses => (self.old, question.from),
             Outcome::Gains | Outcome::Differently if question.to.is_empty() => (self.old, question.from),

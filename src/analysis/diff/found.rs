@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use super::super::posed::{Caller, Posed};
+use super::carries;
 use super::guard::{Builder, Guard, Wider};
 use super::problem::{Solved, Surroundings, Tests};
 use super::search::{Cube, Expr, FAILS, HOLDS, TooMuch, UNKNOWN, describe};
@@ -14,9 +15,9 @@ use super::subject::{Holder, roles_var};
 use super::tenants::Tenants;
 use super::witness::{Answer, Place, ask, pose};
 use super::world::{Known, Var, View, Whole};
-use crate::policy::{Access, App, RoleSet, TenantRule};
+use crate::policy::{Access, App, Operation, RoleSet, TenantRule};
 use crate::request::CanonicalPath;
-use crate::route::Match;
+use crate::route::{Match, Step};
 use crate::snapshot::{OperationRef, Snapshot};
 
 /// Conjunctions of a description before it is cut off.
@@ -62,6 +63,23 @@ impl Finding {
             answers: None,
             decided: false,
         }
+    }
+}
+
+impl Finding {
+    /// What one tenant comes by may have been another's before, and is let through all the same.
+    fn for_tenant(mut self, tenant: Option<&str>) -> Self {
+        let both = self.answers.as_ref().is_some_and(|(old, new)| old.allowed && new.allowed);
+        let word = match self.outcome {
+            Outcome::Gains => "now",
+            Outcome::Loses => "no longer",
+            Outcome::Differently => return self,
+        };
+        if let (true, Some(tenant)) = (both, tenant) {
+            self.detail = format!("{word} for tenant {tenant}");
+            (self.outcome, self.wider) = (Outcome::Differently, Wider::With);
+        }
+        self
     }
 }
 
@@ -147,7 +165,7 @@ impl<'q> Question<'q> {
         }
         let about = (Wider::Same, String::new());
         let all = vec![(Outcome::Differently, about, wanted.clone(), wanted)];
-        Ok(self.solve(tests, all, holder)?.pop())
+        Ok(self.solve(tests, all, (holder, tenant))?.pop())
     }
 
     fn search(&self, holder: &Holder, tenant: Option<&str>) -> Result<Vec<Finding>, TooMuch> {
@@ -178,14 +196,14 @@ impl<'q> Question<'q> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        self.solve(tests, wanted, holder)
+        self.solve(tests, wanted, (holder, tenant))
     }
 
     fn solve(
         &self,
         mut tests: Tests,
         wanted: Vec<(Outcome, (Wider, String), Expr, Expr)>,
-        holder: &Holder,
+        (holder, tenant): (&Holder, Option<&str>),
     ) -> Result<Vec<Finding>, TooMuch> {
         let solved = self.table(&mut tests, holder)?;
         let mut found = Vec::new();
@@ -200,7 +218,7 @@ impl<'q> Question<'q> {
             }
             let posed = pose(self.place, self.caller(holder), &tests.vars.0, &solved.world(&chosen));
             let posed = posed.and_then(|posed| self.says_roles(posed, holder));
-            found.push(self.found(outcome, about, when, posed));
+            found.push(self.found(outcome, about, when, posed).for_tenant(tenant));
         }
         Ok(found)
     }
@@ -265,7 +283,15 @@ impl<'q> Question<'q> {
             more.push((Var::Segment(at, Whole::One), text.into_iter().collect()));
             let rest: Vec<String> =
                 (at..self.place.steps.len()).filter_map(|at| self.place.segment(at)).collect();
-            more.push((Var::Segment(at, Whole::Rest), vec![Json::from(rest.join("/"))]));
+            let mut texts = vec![Json::from(rest.join("/"))];
+            if self.place.steps.get(at) == Some(&Step::Other) && self.place.event.is_none() {
+                let beside = ["some-2", "some-3", "some-4"].map(str::to_owned).into_iter();
+                texts.extend(beside.map(|first| {
+                    let all = std::iter::once(first).chain(rest.iter().skip(1).cloned());
+                    Json::from(all.collect::<Vec<_>>().join("/"))
+                }));
+            }
+            more.push((Var::Segment(at, Whole::Rest), texts));
         }
         if let Some((var, _)) = &holder.says {
             let said = self.roles_apps().find_map(|app| holder.said(app));
@@ -281,9 +307,9 @@ impl<'q> Question<'q> {
                 let text = said.and_then(Json::as_str);
                 let only = (*at..self.place.steps.len()).filter_map(|at| self.place.segment(at));
                 match (whole, self.place.event.is_some()) {
-                    (Whole::Rest, _) => text == Some(&only.collect::<Vec<_>>().join("/")),
+                    (Whole::Rest, true) => text == Some(&only.collect::<Vec<_>>().join("/")),
                     (Whole::One, true) => text == self.place.segment(*at).as_deref(),
-                    (Whole::One, false) => text.is_some_and(|text| self.leads_here(*at, text)),
+                    (_, false) => text.is_some_and(|text| self.leads_here((*at, *whole), text)),
                 }
             }
             // Whatever else it says, the roles are those of this caller.
@@ -299,8 +325,15 @@ impl<'q> Question<'q> {
     }
 
     /// Whether a path with this text in a place is taken by both sides as this way is.
-    fn leads_here(&self, at: usize, text: &str) -> bool {
-        let path = self.place.path(&|own| (own == at).then(|| text.to_owned()));
+    fn leads_here(&self, (at, whole): (usize, Whole), text: &str) -> bool {
+        let said: Vec<&str> = match whole {
+            Whole::One => vec![text],
+            Whole::Rest => text.split('/').collect(),
+        };
+        if whole == Whole::Rest && at + said.len() != self.place.steps.len() {
+            return false;
+        }
+        let path = self.place.path(&|own| Some((*said.get(own.checked_sub(at)?)?).to_owned()));
         let (Ok(path), Some(host)) = (CanonicalPath::parse(&path), self.place.host()) else { return false };
         let leads = |side| {
             let (snapshot, claims): (&Snapshot, &[OperationRef]) = self.side(side);
@@ -333,17 +366,52 @@ impl<'q> Question<'q> {
             };
             let view = View { snapshot, app, operation, tenant, depth: self.place.steps.len() };
             let roles = holder.roles(app);
-            guards.push(Builder { tests: &mut *tests, view: &view, side, roles: &roles }.guard());
+            let guard = Builder { tests: &mut *tests, view: &view, side, roles: &roles }.guard();
+            guards.push((self.treats(snapshot, app, operation), guard));
         }
         if guards.len() == 1 {
-            return guards.remove(0);
+            return guards.remove(0).1;
         }
-        Guard {
-            allow: Expr::any(guards.iter().map(|own| own.allow.clone())),
-            given: Expr::any(guards.iter().map(|own| own.given.clone())),
-            carried: Vec::new(),
+        shared(guards)
+    }
+
+    /// How an app that shares a way treats what it lets through; nothing where all of them treat it alike.
+    fn treats(&self, snapshot: &Snapshot, app: &App, operation: &Operation) -> Option<String> {
+        if self.from.len() < 2 && self.to.len() < 2 {
+            return None;
+        }
+        let own = format!("{:?}", carries::of(snapshot, app, operation));
+        let of = |side| {
+            let (snapshot, claims): (&'q Snapshot, &'q [OperationRef]) = self.side(side);
+            let all = claims.iter().filter_map(|at| snapshot.operation(*at));
+            all.map(move |(app, operation)| format!("{:?}", carries::of(snapshot, app, operation)))
+        };
+        let differs = of(Known::Old).chain(of(Known::New)).any(|other| other != own);
+        differs.then(|| format!("let through as app {} lets it through", app.name))
+    }
+}
+
+/// The guard of apps that share a way: the first to allow decides, and what it asks for is owed.
+fn shared(guards: Vec<(Option<String>, Guard)>) -> Guard {
+    let allow = Expr::any(guards.iter().map(|(_, own)| own.allow.clone()));
+    let given = Expr::any(guards.iter().map(|(_, own)| own.given.clone()));
+    let mut carried: Vec<(String, Expr, Wider)> = Vec::new();
+    let mut add = |name: String, when: Expr, wider| match carried.iter_mut().find(|own| own.0 == name) {
+        Some(own) => own.1 = Expr::any([own.1.clone(), when]),
+        None => carried.push((name, when, wider)),
+    };
+    let mut earlier: Vec<Expr> = Vec::new();
+    for (treats, guard) in guards {
+        let decides = Expr::all(std::iter::once(guard.allow.clone()).chain(earlier.iter().cloned()));
+        earlier.push(guard.allow.not());
+        for (name, when, wider) in guard.carried {
+            add(name, Expr::all([decides.clone(), when]), wider);
+        }
+        if let Some(name) = treats {
+            add(name, decides, Wider::With);
         }
     }
+    Guard { allow, given, carried }
 }
 
 /// What is carried along on one side alone, where that can be told.

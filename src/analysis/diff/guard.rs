@@ -131,7 +131,8 @@ impl Builder<'_, '_> {
         };
         let sources = sources.iter().map(|source| self.tests.vars.term(self.view, *source)).collect();
         let test = Test::Acts(sources, tenant.ids().into());
-        Expr::Holds(self.test(test, "the request is for this tenant".to_owned()))
+        let words = format!("the request is for tenant {}", tenant.name);
+        Expr::Holds(self.test(test, words))
     }
 
     fn plain(&mut self, fact: usize) -> Expr {
@@ -335,7 +336,7 @@ impl Builder<'_, '_> {
     fn test(&mut self, test: Test, words: String) -> Cond {
         match self.tests.constant(&test) {
             Some(truth) => Cond::Const(truth),
-            None => Cond::Test(self.tests.number(test, words)),
+            None => Cond::Test(self.tests.number(test, words, self.side)),
         }
     }
 

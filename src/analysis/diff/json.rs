@@ -18,6 +18,7 @@ impl SnapshotDiff {
             "narrows": self.narrows(),
             "access": self.access.iter().map(Access::to_json).collect::<Vec<_>>(),
             "settings": self.settings.iter().map(Setting::to_json).collect::<Vec<_>>(),
+            "not_compared": self.not_compared,
         })
     }
 

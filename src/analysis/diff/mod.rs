@@ -7,8 +7,10 @@
 //! (`witness`). What requests can't show is compared as it stands (`settings`, `carries`). What can't be proven not to
 //! widen counts as widening.
 
+mod apart;
 mod apps;
 mod carries;
+mod contents;
 mod domain;
 mod finder;
 mod found;
@@ -19,14 +21,17 @@ mod rules;
 mod same;
 mod search;
 mod settings;
+mod shown;
 mod subject;
 mod tenants;
 mod text;
+mod untested;
 mod witness;
 mod world;
 
 use std::sync::Arc;
 
+pub use self::contents::{Contents, named};
 pub use self::found::Outcome;
 pub use self::witness::Answer;
 use super::posed::Posed;
@@ -43,6 +48,8 @@ pub struct SnapshotDiff {
     pub access: Vec<Access>,
     /// What else is different.
     pub settings: Vec<Setting>,
+    /// Files that are named alike on both sides, and that nobody could look into.
+    pub not_compared: Vec<String>,
 }
 
 /// What a difference does to what callers may do.
@@ -182,5 +189,6 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> SnapshotDiff {
         new: new.hash.to_string(),
         access: finder::access(old, new, &tenants),
         settings: settings::of(old, new, &tenants),
+        not_compared: Vec::new(),
     }
 }

@@ -3,9 +3,12 @@
 
 use std::collections::HashMap;
 
-use super::domain::{Ids, Pool, is_partial};
+use serde_json::Value as Json;
+
+use super::domain::{Ids, Pool, can_be_sent, is_partial};
 use super::search::{Part, Table, TooMuch, Truths, bit};
 use super::world::{Known, Read, Test, Var, Vars, World};
+use crate::fact::Type;
 use crate::policy::Truth;
 
 /// Most worlds of one part of a table.
@@ -18,6 +21,8 @@ pub(super) struct Tests {
     pub(super) tests: Vec<Test>,
     /// How a file writes each.
     pub(super) words: Vec<String>,
+    /// The side that each is first met on.
+    sides: Vec<Known>,
 }
 
 /// What is known of the two tenants files, and which worlds can't be.
@@ -27,13 +32,13 @@ pub(super) struct Surroundings<'p> {
     /// All that a side knows.
     pub(super) ids: Ids<'p>,
     /// Whether a variable may say this in this question.
-    pub(super) may_say: &'p dyn Fn(&Var, Option<&serde_json::Value>) -> bool,
+    pub(super) may_say: &'p dyn Fn(&Var, Option<&Json>) -> bool,
     /// What some variables may say besides.
-    pub(super) more: &'p [(Var, Vec<serde_json::Value>)],
+    pub(super) more: &'p [(Var, Vec<Json>)],
 }
 
 /// What some variables say.
-type Saying = Vec<(usize, Option<serde_json::Value>)>;
+type Saying = Vec<(usize, Option<Json>)>;
 
 /// A table, with a world for every row of its parts.
 #[derive(Debug)]
@@ -44,13 +49,20 @@ pub(super) struct Solved {
 }
 
 impl Tests {
-    /// The number of a test.
-    pub(super) fn number(&mut self, test: Test, words: String) -> usize {
-        self.tests.iter().position(|own| *own == test).unwrap_or_else(|| {
-            self.tests.push(test);
-            self.words.push(words);
-            self.tests.len() - 1
-        })
+    /// The number of a test. Where the same words mean something else on the other side, both say whose they are.
+    pub(super) fn number(&mut self, test: Test, mut words: String, side: Known) -> usize {
+        if let Some(at) = self.tests.iter().position(|own| *own == test) {
+            return at;
+        }
+        let same = self.words.iter_mut().zip(&self.sides).find(|(own, of)| **own == words && **of != side);
+        if let Some((other, of)) = same {
+            other.push_str(of.word());
+            words.push_str(side.word());
+        }
+        self.tests.push(test);
+        self.words.push(words);
+        self.sides.push(side);
+        self.tests.len() - 1
     }
 
     /// What a test says whatever the request: those that read none of it.
@@ -115,24 +127,29 @@ impl Tests {
         around: &Surroundings<'_>,
     ) -> Result<(Part, Vec<Saying>), TooMuch> {
         let own = || tests.iter().filter_map(|test| self.tests.get(*test));
-        let pool = Pool::of(own(), vars.len(), around.ids);
+        let vars: Vec<(usize, &Var, Vec<&Read>)> = vars
+            .iter()
+            .filter_map(|var| Some((*var, self.vars.0.get(*var)?, reads_of(own(), *var))))
+            .collect();
+        let more = around.texts(&vars);
+        let restricted: Vec<_> = vars
+            .iter()
+            .filter(|(.., reads)| reads.iter().all(|read| read.kind != Type::Set))
+            .map(|(_, var, _)| {
+                move |text: &str| can_be_sent(var, text) && around.allows(var, Some(&Json::from(text)))
+            })
+            .collect();
+        let restricted: Vec<&dyn Fn(&str) -> bool> =
+            restricted.iter().map(|own| own as &dyn Fn(&str) -> bool).collect();
+        let pool = Pool::of(own(), &more, around.ids, &restricted);
         let mut domains = Vec::new();
         let mut count = 1usize;
-        for var in vars {
-            let mut reads: Vec<&Read> = Vec::new();
-            own().for_each(|test| {
-                test.each_read(&mut |read| {
-                    if read.var == *var {
-                        reads.push(read);
-                    }
-                });
-            });
-            let Some(name) = self.vars.0.get(*var) else { continue };
-            if is_partial(&pool, &reads) {
+        for (var, name, reads) in &vars {
+            if is_partial(&pool, reads) {
                 return Err(TooMuch);
             }
-            let mut domain = pool.candidates(name, &reads);
-            let more = around.more.iter().filter(|(own, _)| own == name).flat_map(|(_, more)| more);
+            let mut domain = pool.candidates(name, reads);
+            let more = around.more.iter().filter(|(own, _)| own == *name).flat_map(|(_, more)| more);
             domain.extend(more.cloned().map(Some));
             domain.retain(|own| around.allows(name, own.as_ref()));
             count = count.saturating_mul(domain.len().max(1));
@@ -149,7 +166,7 @@ impl Tests {
             let row: Vec<Truths> = own().map(says).collect();
             if !found.contains_key(&row) {
                 let said = |var: &usize| Some((*var, world.get(*var)?.clone()));
-                found.insert(row.clone(), vars.iter().filter_map(said).collect());
+                found.insert(row.clone(), vars.iter().map(|(var, ..)| var).filter_map(said).collect());
                 order.push(row);
             }
         });
@@ -159,17 +176,36 @@ impl Tests {
 }
 
 impl Surroundings<'_> {
-    fn allows(&self, var: &Var, said: Option<&serde_json::Value>) -> bool {
+    fn allows(&self, var: &Var, said: Option<&Json>) -> bool {
         (self.may_say)(var, said)
+    }
+
+    /// The texts that some of these say besides: the others may say the same.
+    fn texts(&self, vars: &[(usize, &Var, Vec<&Read>)]) -> Vec<String> {
+        let of_these = self.more.iter().filter(|(own, _)| vars.iter().any(|(_, var, _)| *var == own));
+        let texts = of_these.flat_map(|(_, more)| more).flat_map(|said| match said {
+            Json::Array(items) => items.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+            other => other.as_str().map(str::to_owned).into_iter().collect::<Vec<_>>(),
+        });
+        texts.collect()
     }
 }
 
+/// How these tests read a variable.
+fn reads_of<'t>(tests: impl Iterator<Item = &'t Test>, var: usize) -> Vec<&'t Read> {
+    let mut reads: Vec<&Read> = Vec::new();
+    for test in tests {
+        test.each_read(&mut |read| {
+            if read.var == var {
+                reads.push(read);
+            }
+        });
+    }
+    reads
+}
+
 /// Every choice of one value for each variable.
-fn each(
-    domains: &[(usize, Vec<Option<serde_json::Value>>)],
-    world: &mut World,
-    visit: &mut dyn FnMut(&World),
-) {
+fn each(domains: &[(usize, Vec<Option<Json>>)], world: &mut World, visit: &mut dyn FnMut(&World)) {
     let Some(((var, domain), rest)) = domains.split_first() else { return visit(world) };
     for said in domain {
         if let Some(place) = world.get_mut(*var) {

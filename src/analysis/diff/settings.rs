@@ -107,7 +107,7 @@ pub(super) fn strings<T: ToString>(all: &[T]) -> Vec<String> {
 }
 
 /// A path as the file names it.
-fn shown(config: &GatewayConfig, path: &Path) -> String {
+pub(super) fn shown(config: &GatewayConfig, path: &Path) -> String {
     path.strip_prefix(&config.directory).unwrap_or(path).display().to_string()
 }
 

@@ -19,7 +19,7 @@ impl SnapshotDiff {
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         if self.is_empty() {
-            return "nothing is different: every request is decided as before\n".to_owned();
+            return format!("{}\n", self.nothing());
         }
         for effect in [Effect::Widens, Effect::Narrows, Effect::Neither] {
             let rows: Vec<&Access> = self.access.iter().filter(|own| own.effect == effect).collect();
@@ -80,6 +80,21 @@ impl SnapshotDiff {
         text
     }
 
+    /// That nothing is different, as far as that is known.
+    fn nothing(&self) -> String {
+        if self.not_compared.is_empty() {
+            return "nothing is different: every request is decided as before".to_owned();
+        }
+        format!("nothing is different in what was compared{}", self.left_out())
+    }
+
+    fn left_out(&self) -> String {
+        match &*self.not_compared {
+            [] => String::new(),
+            names => format!("; not compared: contents of {}", names.join("; ")),
+        }
+    }
+
     /// One sentence for all of it.
     #[must_use]
     pub fn verdict(&self) -> String {
@@ -97,9 +112,10 @@ impl SnapshotDiff {
             format!("; {unconfirmed} rows couldn't be confirmed by a request and count as widening")
         };
         format!(
-            "{may}: {gains} gained, {loses} lost, {differently} answered differently, {} {}{doubt}",
+            "{may}: {gains} gained, {loses} lost, {differently} answered differently, {} {}{doubt}{}",
             self.settings.len(),
             if self.settings.len() == 1 { "setting" } else { "settings" },
+            self.left_out()
         )
     }
 }

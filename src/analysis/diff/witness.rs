@@ -63,9 +63,16 @@ impl Place {
 /// A request of this world, by this caller.
 pub(super) fn pose(place: &Place, caller: Caller, vars: &[Var], world: &World) -> Option<Posed> {
     let said = |at: usize| {
-        let var = Var::Segment(at, Whole::One);
-        let found = vars.iter().zip(world).find(|(own, _)| **own == var)?;
-        found.1.as_ref()?.as_str().map(str::to_owned)
+        let text = |var: &Var| {
+            let found = vars.iter().zip(world).find(|(own, _)| *own == var)?;
+            found.1.as_ref()?.as_str()
+        };
+        let of_rest = |first: usize| {
+            let rest = text(&Var::Segment(first, Whole::Rest))?;
+            rest.split('/').nth(at - first)
+        };
+        let own = text(&Var::Segment(at, Whole::One)).or_else(|| (0..=at).find_map(of_rest));
+        own.map(str::to_owned)
     };
     let method = Method::from_bytes(place.verb.as_str().as_bytes()).unwrap_or(Method::GET);
     let mut posed = Posed::new(method, place.path(&said), place.host()?, Timestamp(SOME_TIME));

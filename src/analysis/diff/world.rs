@@ -94,6 +94,16 @@ pub(super) enum Known {
     New,
 }
 
+impl Known {
+    /// Whose words something is in.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Old => " (old)",
+            Self::New => " (new)",
+        }
+    }
+}
+
 /// What every variable says; nothing where it isn't said.
 pub(super) type World = Vec<Option<Json>>;
 

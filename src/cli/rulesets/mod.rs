@@ -11,8 +11,11 @@ pub(super) use self::admin::{Unasked, admin, ask, document};
 use super::Exit;
 use super::hypothesis::now;
 use super::load::{report, tell};
+use crate::analysis::diff::{Contents, named};
 use crate::config::diagnostic::code;
-use crate::config::{Carried, Diagnostic, Diagnostics, FileKind, SourceFile, Sources, compile};
+use crate::config::{
+    Carried, Compiled, Diagnostic, Diagnostics, FileKind, SourceFile, Sources, compile, compile_unexpected,
+};
 use crate::control::sources;
 use crate::snapshot::Snapshot;
 
@@ -31,7 +34,29 @@ pub(super) struct RuleSet {
     pub(super) sources: Sources,
     /// What they mean.
     pub(super) snapshot: Arc<Snapshot>,
+    /// Whether the files that it names are as it means them: they stand beside it on this disk, now.
+    pub(super) place: Place,
 }
+
+/// Where a set comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// From this disk.
+    Disk,
+    /// From a repository or a running gateway.
+    Elsewhere,
+}
+
+impl Place {
+    fn of(spec: &str) -> Self {
+        let is_path = || Path::new(spec).exists();
+        let asked = spec == LIVE || spec == CANDIDATE || spec.starts_with(GIT);
+        if !asked && is_path() { Self::Disk } else { Self::Elsewhere }
+    }
+}
+
+/// Most of a named file that is compared; what is longer is no key.
+const NAMED_MAX_BYTES: u64 = 16 << 20;
 
 impl RuleSet {
     /// Reads and compiles what `spec` names: `gateway.toml`, a directory that holds one, a directory of rule files beside
@@ -45,8 +70,11 @@ impl RuleSet {
                 return Err(Exit::refused(&why));
             }
         };
-        match compile(&sources, Carried::nothing_at(now())) {
-            Ok(compiled) => Ok(Self { name, sources, snapshot: Arc::new(compiled.snapshot) }),
+        match compiler(spec)(&sources, Carried::nothing_at(now())) {
+            Ok(compiled) => {
+                let place = Place::of(spec);
+                Ok(Self { name, sources, snapshot: Arc::new(compiled.snapshot), place })
+            }
             Err(why) => {
                 report(&why, &sources.files);
                 let count = why.errors();
@@ -61,13 +89,35 @@ impl RuleSet {
     pub(super) fn configured(config: &Path) -> Result<Self, Exit> {
         Self::read(&config.to_string_lossy(), config)
     }
+
+    /// What stands in the files that it names, as digests.
+    pub(super) fn contents(&self) -> Contents {
+        let digest = |path: &Path| {
+            let length = std::fs::metadata(path).ok()?.len();
+            let bytes = (length <= NAMED_MAX_BYTES).then(|| std::fs::read(path).ok()).flatten()?;
+            Some(sources::bytes_hash(&bytes))
+        };
+        let named = named(&self.snapshot.gateway).into_iter();
+        named
+            .map(|(name, path)| (name, (self.place == Place::Disk).then(|| digest(&path)).flatten()))
+            .collect()
+    }
+}
+
+/// How a set is compiled.
+type Compiler = fn(&Sources, Carried<'_>) -> Result<Compiled, Diagnostics>;
+
+/// What comes from a running gateway is in force, whether or not it is what its files expect: rules that were only narrowed
+/// needn't be.
+fn compiler(spec: &str) -> Compiler {
+    if spec == LIVE || spec == CANDIDATE { compile_unexpected } else { compile }
 }
 
 /// What the running gateway judges by, for whom it is no mistake that none runs.
 pub(super) fn live_if_any(config: &Path) -> Option<RuleSet> {
     let (name, sources) = live(config).ok()?;
-    let snapshot = compile(&sources, Carried::nothing_at(now())).ok()?.snapshot;
-    Some(RuleSet { name, sources, snapshot: Arc::new(snapshot) })
+    let snapshot = compile_unexpected(&sources, Carried::nothing_at(now())).ok()?.snapshot;
+    Some(RuleSet { name, sources, snapshot: Arc::new(snapshot), place: Place::Elsewhere })
 }
 
 fn read_sources(spec: &str, config: &Path) -> Result<(String, Sources), Diagnostics> {
