@@ -235,7 +235,7 @@ const NODE_DEPTH_MAX: usize = 3;
 
 /// Whether a request can have this text there at all.
 pub(super) fn can_be_sent(var: &Var, text: &str) -> bool {
-    !matches!(var, Var::Header(_)) || (HeaderValue::from_str(text).is_ok() && text.trim() == text)
+    !matches!(var, Var::Header(_)) || (is_plain(text) && text.trim() == text)
 }
 
 /// Whether a text can stand in a query or a header by itself.

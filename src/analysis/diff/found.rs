@@ -364,7 +364,7 @@ impl<'q> Question<'q> {
                 TenantRule::Constant(own) => Some(own.clone()),
                 TenantRule::From { .. } => tenant.and_then(|name| self.tenants.of(side, name)),
             };
-            let view = View { snapshot, app, operation, tenant, depth: self.place.steps.len() };
+            let view = View { snapshot, app, operation, tenant };
             let roles = holder.roles(app);
             let guard = Builder { tests: &mut *tests, view: &view, side, roles: &roles }.guard();
             guards.push((self.treats(snapshot, app, operation), guard));

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::domain::{Ids, Pool, can_be_sent, is_partial};
 use super::search::{Part, Table, TooMuch, Truths, bit};
-use super::world::{Known, Read, Test, Var, Vars, World};
+use super::world::{Known, Read, Test, Var, Vars, Whole, World};
 use crate::fact::Type;
 use crate::policy::Truth;
 
@@ -131,6 +131,10 @@ impl Tests {
             .iter()
             .filter_map(|var| Some((*var, self.vars.0.get(*var)?, reads_of(own(), *var))))
             .collect();
+        // How many segments the rest of a path has isn't looked at.
+        if vars.iter().any(|(_, var, _)| matches!(var, Var::Segment(_, Whole::Rest))) {
+            return Err(TooMuch);
+        }
         let more = around.texts(&vars);
         let restricted: Vec<_> = vars
             .iter()

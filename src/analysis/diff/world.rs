@@ -49,8 +49,6 @@ pub(super) struct View<'s> {
     pub(super) app: &'s App,
     pub(super) operation: &'s Operation,
     pub(super) tenant: Option<Arc<Tenant>>,
-    /// How many segments the path has.
-    pub(super) depth: usize,
 }
 
 /// A fact's value, as far as it is known before there is a request.
@@ -162,10 +160,7 @@ pub(super) fn variable(view: &View<'_>, source: &Source) -> Option<Var> {
             let mut segments = view.app.path_of(view.operation).segments().iter().enumerate();
             segments.find_map(|(at, segment)| match segment {
                 Segment::Parameter(own) if own == name => Some(Var::Segment(at, Whole::One)),
-                Segment::Rest(own) if own == name && view.depth > at + 1 => {
-                    Some(Var::Segment(at, Whole::Rest))
-                }
-                Segment::Rest(own) if own == name => Some(Var::Segment(at, Whole::One)),
+                Segment::Rest(own) if own == name => Some(Var::Segment(at, Whole::Rest)),
                 _ => None,
             })?
         }
