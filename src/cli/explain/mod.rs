@@ -14,8 +14,8 @@ use super::hypothesis::{Hypothesis, Stated, Unposed};
 use super::load::{Files, print, tell};
 use super::rulesets::RuleSet;
 use crate::config::codes;
-use crate::route::Verb;
 use crate::interchange::report;
+use crate::route::Verb;
 use crate::snapshot::Snapshot;
 
 /// Why a request would be answered as it is.

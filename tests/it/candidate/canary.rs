@@ -132,7 +132,7 @@ fn with_any_candidate_live_answers_are_the_same() {
 
 #[test]
 fn what_the_live_rules_want_on_record_is_on_record_whoever_answers() {
-    let trial = Trial::start("[decisions]\nfile = \"/dev/full\"\n", |files| {
+    let trial = Trial::start("[decisions]\nfile = \"/dev/full\"\n[candidate]\nremote = true\n", |files| {
         let audit = "[audit]\nrequired = [\"GET /customers/{id}\"]\n[resource.customers]";
         files.write("rules/desk.toml", &RULES.replace("[resource.customers]", audit));
     });
