@@ -188,7 +188,9 @@ impl Case<'_> {
 
     /// The headers whose values are facts'; nothing where one of the facts isn't known.
     pub(super) fn injected(&self, facts: &Facts<'_>) -> Option<Vec<(HeaderName, HeaderValue)>> {
-        let value = |fact: usize| HeaderValue::from_str(&facts.get(fact)?.plain()?).ok();
+        // An empty header would tell the app as little as none, and may mean everything there: as with a filter's value.
+        let text = |fact: usize| facts.get(fact)?.plain().filter(|own| !own.is_empty());
+        let value = |fact: usize| HeaderValue::from_str(&text(fact)?).ok();
         self.app.injects.iter().map(|own| Some((own.header.clone(), value(own.fact)?))).collect()
     }
 

@@ -406,7 +406,7 @@ fn what_is_imported_is_written_with_its_report_and_then_covered() {
     .unwrap();
     let tenants = report["needs"].as_str().unwrap().split("# rules/tenants.toml").nth(1).unwrap();
     std::fs::write(place.path().join("rules/tenants.toml"), tenants).unwrap();
-    says(&["check", "--config", &at("gateway.toml")], 0, &["ok: 3 files, 1 apps"]);
+    says(&["check", "--config", &at("gateway.toml")], 0, &["ok: 3 files, 1 app"]);
     std::fs::write(
         at("api.yaml"),
         "openapi: 3.1.0\ninfo: { title: R }\npaths: { /r0: { get: {}, trace: {} }, /r1: { get: {} } }\n",

@@ -28,8 +28,7 @@ fn what_is_no_toml_is_left_alone() {
 
 #[test]
 fn arrays_of_tables_are_laid_out_as_tables_are() {
-    let text =
-        "[[a]]\nx = [\n1, [2],\n]\nlong=[[1],\n[2]]\n[[a.b]]\ny=1\n[a.c]\nz  =  [\n{ k = 1 },\n]\n[[a]]\n";
+    let text = "[[a]]\nx = [\n1, [2],\n]\nlong=[[1],\n[2]]\n[[a.b]]\ny=1\n[a.c]\nz=[\n{ k = 1 },\n]\n[[a]]\n";
     let out = format(text).unwrap();
     assert_eq!(
         out,

@@ -78,9 +78,7 @@ fn a_chain_goes_on_over_files_restarts_and_successors() {
     let (code, told) = verify(&process.files);
     assert_eq!(code, 1, "{told}");
     assert!(
-        told.contains("d.ndjson.2:")
-            && told.contains("was changed")
-            && told.contains("not whole: 1 findings"),
+        told.contains("d.ndjson.2:") && told.contains("was changed") && told.contains("not whole: 1 finding"),
         "{told}"
     );
     fs::remove_file(&path).unwrap();
