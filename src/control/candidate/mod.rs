@@ -325,9 +325,9 @@ impl Candidates {
     fn write(&self, turn: &mut Turn, before: &Shown, now: &Shown, trigger: Trigger) {
         let is_same = now.state == before.state && now.hash == before.hash && now.tenants == before.tenants;
         let is_known = is_same && now.over == before.over && now.refusal == before.refusal;
-        let is_nothing = |own: &Shown| own.state == CandidateState::None;
-        let Some(log) = self.log.get().filter(|_| !is_known && !(is_nothing(before) && is_nothing(now)))
-        else {
+        let is_something = |own: &Shown| own.state != CandidateState::None;
+        let is_of_note = !is_known && (is_something(before) || is_something(now));
+        let Some(log) = self.log.get().filter(|_| is_of_note) else {
             return;
         };
         let (log, live) = (log.clone(), self.live.load());

@@ -290,7 +290,7 @@ fn what_one_app_wants_on_record_is_on_record_whichever_app_permits_it() {
         (OWNER.to_owned(), strict(OTHER), true),
     ] {
         let mut sources = sources(&[&owner, &other]);
-        sources.files[0].text = (super::GATEWAY.to_owned() + logged).into();
+        sources.files[0].text = super::GATEWAY.to_owned() + logged;
         let snapshot = compiled(&sources);
         for role in ["boss", "agent"] {
             let caller = Some(json!({ "sub": "u", "roles": [role] }));

@@ -41,7 +41,7 @@ impl Facts<'_> {
         }
         if let Some((header, fact)) = policy.carried.inject {
             let value = match self.fact(fact) {
-                Read::Known(value) => plain(&value),
+                Read::Known(value) => plain(&value).filter(|own| !own.is_empty()),
                 Read::Unknown => None,
                 Read::Untold => return Err("unanswered"),
             };
