@@ -3,6 +3,7 @@
 mod print;
 
 use super::Exit;
+use super::grid::{self, Format};
 use super::hypothesis::unknown;
 use super::load::{Files, print, tell};
 use crate::analysis::who::{self, Found, Who};
@@ -21,7 +22,7 @@ pub struct Args {
     #[arg(long, value_name = "RESOURCE#SCOPE", conflicts_with_all = ["method", "path"])]
     resource: Option<String>,
     /// How to print
-    #[arg(long, value_enum, default_value_t = Format::Human)]
+    #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// The method; EMIT for an event of a socket
     #[arg(required_unless_present = "resource")]
@@ -29,14 +30,6 @@ pub struct Args {
     /// The path from the root, or a route's template as the files write it; the event for EMIT
     #[arg(required_unless_present = "resource")]
     path: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Human,
-    Json,
-    Md,
-    Csv,
 }
 
 /// What was found, and what there is to say where nothing was.
@@ -60,7 +53,8 @@ pub fn run(args: &Args) -> Exit {
     };
     let nobody = answer.nobody.as_deref();
     let text = match args.format {
-        Format::Human => print::human(&answer.found, nobody),
+        Format::Table => print::human(&answer.found, nobody),
+        Format::Html => grid::render(Format::Html, &print::grids(&answer.found, nobody)),
         Format::Json => print::machine(&answer.found, nobody),
         Format::Md => print::markdown(&answer.found, nobody),
         Format::Csv => print::csv(&answer.found),

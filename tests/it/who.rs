@@ -76,3 +76,12 @@ fn who_is_printed_for_pages_sheets_and_programs() {
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["schema"], &json["possible"]), (&"gatewarden.who/1".into(), &false.into()));
 }
+
+#[test]
+fn who_is_a_page_too() {
+    let asked = ["who", "--format", "html", "GET", "/calling/calls/7"];
+    let page = says(&asked, 0, &["Customer ReadOnly Users", "required of all", "call.creator = token.oid"]);
+    assert!(page.starts_with("<!doctype html>"), "{page}");
+    let human = says(&["who", "--format", "human", "GET", "/calling/about"], 0, &[]);
+    assert_eq!(human, says(&["who", "GET", "/calling/about"], 0, &[]));
+}

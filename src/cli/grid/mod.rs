@@ -13,6 +13,7 @@ use crate::policy::App;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
     /// For a terminal.
+    #[value(alias = "human")]
     Table,
     /// Markdown.
     Md,
@@ -125,6 +126,11 @@ impl Grid {
     pub(super) fn new<H: Into<String>>(title: impl Into<String>, head: impl IntoIterator<Item = H>) -> Self {
         let head = head.into_iter().map(Into::into).collect();
         Self { title: title.into(), head, ..Self::default() }
+    }
+
+    /// Whether it has no row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Says which columns, by index, stand under each other by their ends.

@@ -1,5 +1,6 @@
 //! How `who` is printed: for people, for a page, for a sheet, for a program.
 
+use crate::cli::grid::{Cell, Grid};
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
@@ -187,6 +188,25 @@ pub(super) fn csv(found: &[Who]) -> String {
         }
     }
     text
+}
+
+/// As tables of a page.
+pub(super) fn grids(found: &[Who], nobody: Option<&str>) -> Vec<Grid> {
+    let mut grids: Vec<Grid> = nobody.map(|why| Grid::new(why, ["nobody"])).into_iter().collect();
+    for who in found {
+        let mut granted = Grid::new(format!("{}; {}", head(who), sentences(who).join("; ")), HEADS);
+        who.granted.iter().for_each(|own| granted.row(cells(own).map(Cell::text)));
+        let mut all = Grid::new("required of all", ["name", "is", "place"]);
+        who.required.iter().for_each(|own| all.row(required(own).map(Cell::text)));
+        let mut meant = Grid::new("where", ["condition", "is", "place"]);
+        let row = |own: &crate::analysis::words::Defined| {
+            [own.name.to_string(), own.text.clone(), own.place.to_string()]
+        };
+        who.conditions.iter().for_each(|own| meant.row(row(own).map(Cell::text)));
+        grids.push(granted);
+        grids.extend([all, meant].into_iter().filter(|own| !own.is_empty()));
+    }
+    grids
 }
 
 /// For a program.
